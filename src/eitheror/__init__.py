@@ -1,0 +1,89 @@
+"""eitheror: train classifiers when a label is a statement about the truth.
+
+"Not this", "one of these", "probably", "three said A and one said B": every statement about a
+label has one loss, minus the log of the probability that the model gives to the statement.
+
+>>> import eitheror as eo
+>>> labels = eo.Labels(["bug", eo.either("bug", "install"), eo.not_("billing"), None])
+>>> labels.classes
+['billing', 'bug', 'install']
+
+Importing this package loads nothing, not even NumPy: each public name is fetched from its
+module when it is first touched (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eitheror import audit, decide, files, labels, losses, metrics, sklearn
+    from eitheror.files import read, write
+    from eitheror.labels import (
+        Label,
+        Labels,
+        either,
+        evidence,
+        exact,
+        not_,
+        soft,
+        tags,
+        unknown,
+        votes,
+    )
+    from eitheror.metrics import evaluate
+    from eitheror.model import load
+    from eitheror.sklearn import LinearClassifier, TextClassifier
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Label",
+    "Labels",
+    "LinearClassifier",
+    "TextClassifier",
+    "audit",
+    "decide",
+    "either",
+    "evaluate",
+    "evidence",
+    "exact",
+    "files",
+    "labels",
+    "load",
+    "losses",
+    "metrics",
+    "not_",
+    "read",
+    "sklearn",
+    "soft",
+    "tags",
+    "unknown",
+    "votes",
+    "write",
+]
+
+_MODULES = ("audit", "decide", "files", "labels", "losses", "metrics", "sklearn")
+_HOME = {
+    "LinearClassifier": "sklearn",
+    "TextClassifier": "sklearn",
+    "evaluate": "metrics",
+    "load": "model",
+    "read": "files",
+    "write": "files",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a public name from its module on first touch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'eitheror' has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"eitheror.{name}")
+    value = getattr(import_module(f"eitheror.{_HOME.get(name, 'labels')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})
