@@ -427,7 +427,7 @@ def test_storage_is_lossless(rows):
     """What goes in comes out, once reduced under the task; pickles and reprs too."""
     for task in ("multiclass", "multilabel"):
         try:
-            labels = Labels(rows, task=task)
+            labels = Labels(rows, classes=[*NAMES, "e"], task=task)
         except (RowError, ValueError):
             continue
         assert [r.reduce(task) for r in rows] == list(labels)
@@ -457,6 +457,14 @@ def test_not_keeps_its_meaning_when_a_class_is_added():
     assert [[0, 1, 1]] == labels.with_classes(["a", "b", "c"]).to_targets().tolist()
 
 
+def test_an_inferred_class_list_may_grow():
+    """`not_` of every class named so far is kept; only its numbers need another class."""
+    labels = Labels([not_("a", "b")])
+    assert [[0, 0, 1]] == labels.with_classes(["a", "b", "c"]).to_targets().tolist()
+    with pytest.raises(RowError, match=r"row 0: .*rules out every class.*pass classes="):
+        labels.to_targets()
+
+
 def test_task_is_inferred_from_tags():
     """SEMANTICS 6."""
     assert Labels(["a", "b"]).task == "multiclass"
@@ -478,7 +486,7 @@ def test_task_is_inferred_from_tags():
         (["a", "dgo"], {"classes": ["a", "dog"]}, r"row 1: .*\['dgo'\].*did you mean \"dog\""),
         (["1"], {"classes": [1, 2]}, "of another type: write 1"),
         (["a", 1], {}, "strings and by integers"),
-        ([not_("a", "b")], {}, "row 0: .*rules out every class"),
+        ([not_("a", "b")], {"classes": ["a", "b"]}, "row 0: .*rules out every class"),
         ([votes({"a": 1})], {"task": "multilabel"}, "number of voters"),
         ([not_("a", trust=0.5)], {"task": "multilabel"}, "exactly one true class"),
         ([evidence({"a": 1, "b": 0.5})], {"task": "multilabel"}, "exactly one true class"),

@@ -139,7 +139,8 @@ def settle(rows: Store, classes: Iterable[ClassName] | None, task: str | None) -
         final = check_classes(classes)
     tags = (rows.kinds == CODES["tags"]).any() or (rows.indices == -2 - CODES["tags"]).any()
     settled = renumber(rows, final)._replace(task=task or ("multilabel" if tags else "multiclass"))
-    return check_rows(settled)
+    # An inferred class list may still grow, so "none of these" is no contradiction yet.
+    return reduce_rows(settled) if classes is None else check_rows(settled)
 
 
 def renumber(rows: Store, classes: list[ClassName]) -> Store:
@@ -172,6 +173,13 @@ def _refuse_unknown(rows: Store, classes: list[ClassName], index: dict[ClassName
 
 
 def check_rows(store: Store) -> Store:
+    """Reduce every row under the task, and raise where it leaves no class of the list."""
+    store = reduce_rows(store)
+    refuse_empty(store)
+    return store
+
+
+def reduce_rows(store: Store) -> Store:
     """Reduce every row under the task; what the task cannot hold raises with its row."""
     doubtful = np.flatnonzero(_doubtful(store))
     reduced = []
@@ -180,11 +188,7 @@ def check_rows(store: Store) -> Store:
             reduced.append(store.label(row).reduce(store.task))
         except ValueError as error:
             raise RowError(row, str(error)) from None
-    if reduced:
-        store = store.replace(doubtful, reduced)
-    if store.task == "multiclass":
-        _refuse_empty(store)
-    return store
+    return store.replace(doubtful, reduced) if reduced else store
 
 
 def _doubtful(store: Store) -> NDArray[np.bool_]:
@@ -209,8 +213,10 @@ def _doubtful(store: Store) -> NDArray[np.bool_]:
     return marked | doubted
 
 
-def _refuse_empty(store: Store) -> None:
-    """Raise when a row rules out every class of the list."""
+def refuse_empty(store: Store) -> None:
+    """Raise when a row rules out every class of the list although one is true."""
+    if store.task == "multilabel":
+        return
     n_classes = len(store.classes)
     listed = np.bincount(
         row_of_entries(store.indptr)[store.indices >= 0], minlength=len(store.kinds)

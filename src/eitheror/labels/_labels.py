@@ -20,6 +20,8 @@ from eitheror.labels._build import (
     check_classes,
     check_rows,
     check_task,
+    reduce_rows,
+    refuse_empty,
     renumber,
     settle,
     stack,
@@ -282,6 +284,7 @@ class Labels:
     def _split_groups(self) -> tuple[Store, dict[int, list[list[int]]]]:
         """Split joint rows (multilabel) into marginals and "at least one of" groups by row."""
         groups: dict[int, list[list[int]]] = {}
+        refuse_empty(self._store)
         if self.task == "multiclass":
             return self._store, groups
         joint = np.flatnonzero(np.isin(self.kinds, [CODES["either"], CODES["mixed"]]))
@@ -407,7 +410,7 @@ class Labels:
         classes = _union(parts)
         task = "multilabel" if any(p.task == "multilabel" for p in parts) else "multiclass"
         stores = [renumber(p._store, classes)._replace(task=task) for p in parts]
-        return Labels._of(check_rows(stack(stores)))
+        return Labels._of(reduce_rows(stack(stores)))
 
     @classmethod
     def from_candidates(cls, mask: ArrayLike, classes: Iterable[ClassName] | None = None) -> Labels:
@@ -481,7 +484,7 @@ class Labels:
 
         Examples
         --------
-        >>> Labels.from_frame({"label": ["a", None], "not": [None, ["a"]]})[1]
+        >>> Labels.from_frame({"label": ["b", None], "not": [None, ["a"]]})[1]
         not_('a')
         """
         columns, n_rows = _convert.frame_columns(frame, STATEMENT_KEYS)

@@ -1,0 +1,172 @@
+"""Compiled epoch of a linear model on sparse rows: stochastic gradient steps, one row at a time.
+
+Arrays in, arrays changed in place, one loss out. The weights of a feature lie next to each other,
+``(n_features, n_block)``, so that forward and update run along the classes. A block is all the
+classes, or for one-vs-all losses a fixed range of them: such blocks share nothing, so threads may
+take them in any order and the bytes stay the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
+from eitheror._kernels.losses import row_gradient, uniform_draw
+
+__all__ = ["linear_epoch", "linear_loss"]
+
+Floats = NDArray[np.float32]
+
+
+@jit(SUMS)
+def _forward(
+    features: Features,
+    start: int,
+    stop: int,
+    weight: Floats,
+    bias: Floats,
+    scale: np.float32,
+    out: Floats,
+) -> None:
+    """Write scale * sum_j x_j weight[j] + bias."""
+    n = out.shape[0]
+    out[:] = np.float32(0.0)
+    for j in range(start, stop):
+        x = features.values[j]
+        row = weight[features.indices[j]]
+        for k in range(n):
+            out[k] += x * row[k]
+    for k in range(n):
+        out[k] = out[k] * scale + bias[k]
+
+
+@jit(SUMS)
+def _step(row: Floats, gradient: Floats, rate: np.float32) -> None:
+    for k in range(row.shape[0]):
+        row[k] -= rate * gradient[k]
+
+
+@jit(SUMS)
+def _square_sum(gradient: Floats) -> float:
+    total = np.float32(0.0)
+    for k in range(gradient.shape[0]):
+        total += gradient[k] * gradient[k]
+    return float(total)
+
+
+@jit(EXACT)
+def _rescale(weight: Floats, scale: float) -> None:
+    factor = np.float32(scale)
+    for j in range(weight.shape[0]):
+        for k in range(weight.shape[1]):
+            weight[j, k] *= factor
+
+
+@jit(EXACT)
+def linear_epoch(
+    order: NDArray[np.int64],
+    features: Features,
+    targets: Targets,
+    class_weight: Floats,
+    weight: Floats,
+    bias: Floats,
+    squares: Floats,
+    bias_squares: Floats,
+    code: int,
+    first: int,
+    rate_start: float,
+    rate_stop: float,
+    decay: float,
+    smoothing: float,
+    seed: int,
+    epoch: int,
+) -> float:
+    """One pass over the rows of `order`; returns the weighted sum of their losses.
+
+    Parameters
+    ----------
+    order : int64 array
+        The rows, in the order in which they are visited.
+    features, targets : Features, Targets
+        All rows.
+    class_weight : float32 array of shape (n_block,) or (0,)
+        See `eitheror._kernels.losses.row_gradient`, as `code`, `first` and `smoothing`.
+    weight, bias : float32 arrays of shape (n_features, n_block), (n_block,)
+        Changed in place.
+    squares, bias_squares : float32 arrays of shape (n_features,), (1,), or empty
+        Adagrad's sums, one a feature; empty means plain steps.
+    rate_start, rate_stop : float
+        The learning rate falls linearly from the first to the second during the pass.
+    decay : float
+        L2 penalty: each step multiplies the weights by ``1 - rate * decay``.
+    seed, epoch : int
+        Which labels are drawn, where the loss draws any.
+    """
+    n_block = weight.shape[1]
+    logits = np.empty(n_block, np.float32)
+    gradient = np.empty(n_block, np.float32)
+    listed = np.empty(n_block, np.float64)
+    adaptive = squares.shape[0] > 0
+    scale = 1.0
+    total = 0.0
+    n_rows = order.shape[0]
+    for position in range(n_rows):
+        i = order[position]
+        start, stop = features.indptr[i], features.indptr[i + 1]
+        _forward(features, start, stop, weight, bias, np.float32(scale), logits)
+        draw = uniform_draw(seed, epoch, i)
+        factor = targets.row_weight[i]
+        total += factor * row_gradient(
+            code, i, targets, logits, first, class_weight, smoothing, draw, listed, gradient
+        )
+        rate = rate_start + (rate_stop - rate_start) * (position / n_rows)
+        if decay > 0.0:
+            scale *= 1.0 - rate * decay
+            if scale < 1e-4:
+                _rescale(weight, scale)
+                scale = 1.0
+        step = rate * factor
+        size = 0.0
+        bias_step = step
+        if adaptive:
+            size = factor * factor * _square_sum(gradient)
+            bias_squares[0] += size
+            bias_step = step / np.sqrt(bias_squares[0])
+        _step(bias, gradient, np.float32(bias_step))
+        for j in range(start, stop):
+            feature = features.indices[j]
+            speed = step * features.values[j] / scale
+            if adaptive:
+                squares[feature] += features.values[j] * features.values[j] * size
+                speed /= np.sqrt(squares[feature])
+            _step(weight[feature], gradient, np.float32(speed))
+    if scale != 1.0:
+        _rescale(weight, scale)
+    return total
+
+
+@jit(EXACT)
+def linear_loss(
+    order: NDArray[np.int64],
+    features: Features,
+    targets: Targets,
+    weight: Floats,
+    bias: Floats,
+    code: int,
+    first: int,
+) -> float:
+    """Weighted sum of the losses of the rows in `order`, nothing changed."""
+    n_block = weight.shape[1]
+    logits = np.empty(n_block, np.float32)
+    gradient = np.empty(n_block, np.float32)
+    listed = np.empty(n_block, np.float64)
+    no_weight = np.empty(0, np.float32)
+    total = 0.0
+    for i in order:
+        start, stop = features.indptr[i], features.indptr[i + 1]
+        _forward(features, start, stop, weight, bias, np.float32(1.0), logits)
+        total += targets.row_weight[i] * row_gradient(
+            code, i, targets, logits, first, no_weight, 0.0, 0.0, listed, gradient
+        )
+    return total

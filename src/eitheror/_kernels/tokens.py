@@ -1,0 +1,353 @@
+"""Text kernels: bytes of a chunk of rows -> tokens -> word types -> feature rows.
+
+In: the UTF-8 bytes of the rows one after the other, and tables. Out: integer arrays that the caller
+allocated. Words are known by a 64-bit hash, never compared as strings; character n-grams are
+computed once per distinct word of a chunk, not once per occurrence. `tokens_plain` says the same
+in plain Python, and the tests hold the two to identical numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["combine", "count", "fill", "intern", "scan", "subwords", "weigh"]
+
+# The same numbers as in eitheror._kernels.tokens_plain.
+_BASIS = np.uint64(0xCBF29CE484222325)
+_PRIME = np.uint64(0x100000001B3)
+_SUBWORD_BASIS = np.uint64(0x84222325CBF29CE4)
+_JOIN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
+_MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
+_S32 = np.uint64(32)
+_S33 = np.uint64(33)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _jit(function: _Function) -> _Function:
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast(_Function, compiled)
+
+
+@_jit
+def _mix(h: Any) -> Any:
+    # MurmurHash3's 64-bit finaliser: every input bit reaches every output bit.
+    h = (h ^ (h >> _S33)) * _MIX_1
+    h = (h ^ (h >> _S33)) * _MIX_2
+    return h ^ (h >> _S33)
+
+
+@_jit
+def _bucket(h: Any, n_buckets: Any) -> Any:
+    # Multiply and shift instead of a division: the high half of (32 bits of hash) * n_buckets.
+    return np.uintp(((_mix(h) >> _S32) * n_buckets) >> _S32)
+
+
+@_jit
+def _decode(data: Any, pos: Any) -> Any:
+    # (bytes, code point) of the character beyond ASCII that begins at `pos`.
+    lead = np.uintp(data[pos])
+    second = np.uintp(data[pos + np.uintp(1)]) & np.uintp(0x3F)
+    if lead < 0xE0:
+        return np.uintp(2), ((lead & np.uintp(0x1F)) << np.uintp(6)) | second
+    third = np.uintp(data[pos + np.uintp(2)]) & np.uintp(0x3F)
+    code = (second << np.uintp(6)) | third
+    if lead < 0xF0:
+        return np.uintp(3), ((lead & np.uintp(0x0F)) << np.uintp(12)) | code
+    fourth = np.uintp(data[pos + np.uintp(3)]) & np.uintp(0x3F)
+    code = (code << np.uintp(6)) | fourth
+    return np.uintp(4), ((lead & np.uintp(0x07)) << np.uintp(18)) | code
+
+
+@_jit
+def scan(
+    data: NDArray[np.uint8],
+    row_ends: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    token_ends: NDArray[np.int64],
+) -> int:
+    """Split each row's bytes into tokens; returns how many.
+
+    `classes[code point]` is 0 in a word, 1 between words, 2 a token by itself; the last entry of
+    `classes` stands for every code point beyond the table. `data` must be valid UTF-8.
+    """
+    n = np.uintp(0)
+    pos = np.uintp(0)
+    beyond = np.uintp(len(classes) - 1)
+    for row in range(len(row_ends)):
+        end = np.uintp(row_ends[row])
+        start = pos
+        h = _BASIS
+        while pos < end:
+            byte = np.uintp(data[pos])
+            width = np.uintp(1)
+            kind = np.uint8(0)
+            if byte < 0x80:
+                kind = classes[byte]
+                if kind == 0:
+                    h = (h ^ np.uint64(byte)) * _PRIME
+                    pos += np.uintp(1)
+                    continue
+            else:
+                width, code = _decode(data, pos)
+                kind = classes[min(code, beyond)]
+                if kind == 0:
+                    for j in range(width):
+                        h = (h ^ np.uint64(data[pos + np.uintp(j)])) * _PRIME
+                    pos += width
+                    continue
+            if pos > start:
+                starts[n] = start
+                lengths[n] = pos - start
+                hashes[n] = h
+                n += np.uintp(1)
+                h = _BASIS
+            if kind == 2:
+                for j in range(width):
+                    h = (h ^ np.uint64(data[pos + np.uintp(j)])) * _PRIME
+                starts[n] = pos
+                lengths[n] = width
+                hashes[n] = h
+                n += np.uintp(1)
+                h = _BASIS
+            pos += width
+            start = pos
+        if pos > start:
+            starts[n] = start
+            lengths[n] = pos - start
+            hashes[n] = h
+            n += np.uintp(1)
+        token_ends[row] = n
+    return int(n)
+
+
+@_jit
+def intern(
+    hashes: NDArray[np.uint64],
+    begin: int,
+    keys: NDArray[np.uint64],
+    slots: NDArray[np.int32],
+    n_known: int,
+    capacity: int,
+    ids: NDArray[np.int32],
+    first: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Give each hash a number, by first occurrence, in an open-addressing table.
+
+    `slots[place]` is an id or -1, `keys[place]` its hash. Stops before the hash that would be
+    number `capacity`, so that the caller can grow the table; with capacity 0 the table is only
+    read and unknown hashes get -1. Returns (position reached, ids given out).
+    """
+    mask = np.uint64(len(keys) - 1)
+    n = n_known
+    for i in range(begin, len(hashes)):
+        h = hashes[np.uintp(i)]
+        place = np.uintp(_mix(h) & mask)
+        while slots[place] >= 0 and keys[place] != h:
+            place = np.uintp((np.uint64(place) + np.uint64(1)) & mask)
+        found = slots[place]
+        if found < 0 and capacity > 0:
+            if n >= capacity:
+                return i, n
+            found = np.int32(n)
+            slots[place] = found
+            keys[place] = h
+            first[n] = i
+            n += 1
+        ids[np.uintp(i)] = found
+    return len(hashes), n
+
+
+@_jit
+def subwords(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    shortest: int,
+    longest: int,
+    n_buckets: int,
+    ends: NDArray[np.int64],
+    buckets: NDArray[np.int32],
+) -> int:
+    """Buckets of the character n-grams of `<word>` for each word; returns how many.
+
+    An n-gram is `shortest` to `longest` code points; a lone `<` or `>` is left out.
+    """
+    many = np.uint64(n_buckets)
+    n = np.uintp(0)
+    for word in range(len(starts)):
+        base = starts[word]
+        size = np.int64(lengths[word])
+        begin = np.int64(-1)  # -1 is the "<", size the ">"
+        while begin <= size:
+            h = _SUBWORD_BASIS
+            pos = begin
+            for length in range(1, longest + 1):
+                if pos > size:
+                    break
+                if pos < 0 or pos == size:
+                    h = (h ^ np.uint64(0x3C if pos < 0 else 0x3E)) * _PRIME
+                    pos += 1
+                else:
+                    h = (h ^ np.uint64(data[np.uintp(base + pos)])) * _PRIME
+                    pos += 1
+                    while pos < size and data[np.uintp(base + pos)] & 0xC0 == 0x80:
+                        h = (h ^ np.uint64(data[np.uintp(base + pos)])) * _PRIME
+                        pos += 1
+                if length >= shortest and not (length == 1 and (begin < 0 or begin == size)):
+                    buckets[n] = _bucket(h, many)
+                    n += np.uintp(1)
+            begin += 1
+            while begin < size and data[np.uintp(base + begin)] & 0xC0 == 0x80:
+                begin += 1
+        ends[word] = n
+    return int(n)
+
+
+@_jit
+def count(
+    ids: NDArray[np.int32],
+    token_ends: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    word_counts: NDArray[np.int64],
+    subword_ends: NDArray[np.int64],
+    subwords: NDArray[np.int32],
+    word_ngrams: int,
+    counts: NDArray[np.uint32],
+) -> None:
+    """Add to `counts` how often each bucket is hit by the n-grams of the rows."""
+    begin = np.int64(0)
+    for word in range(len(subword_ends)):
+        for i in range(begin, subword_ends[word]):
+            counts[np.uintp(subwords[np.uintp(i)])] += np.uint32(word_counts[word])
+        begin = subword_ends[word]
+    if word_ngrams < 2:
+        return
+    many = np.uint64(len(counts))
+    begin = np.int64(0)
+    for row in range(len(token_ends)):
+        end = token_ends[row]
+        for i in range(begin, end):
+            h = hashes[np.uintp(ids[np.uintp(i)])]
+            for j in range(i + 1, min(i + word_ngrams, end)):
+                h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
+                counts[_bucket(h, many)] += np.uint32(1)
+        begin = end
+
+
+@_jit
+def fill(
+    ids: NDArray[np.int32],
+    token_ends: NDArray[np.int64],
+    word_rows: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    subword_ends: NDArray[np.int64],
+    subword_rows: NDArray[np.int32],
+    word_ngrams: int,
+    bucket_rows: NDArray[np.int32],
+    bias: int,
+    row_ends: NDArray[np.int64],
+    indices: NDArray[np.int32],
+) -> int:
+    """Write each row's features: the bias, its words with their subwords, then word n-grams.
+
+    A table entry of -1 is a feature without a row and is left out. `bias` 1 puts feature 0 in
+    front of every row. Returns how many features were written.
+    """
+    many = np.uint64(len(bucket_rows))
+    n = np.uintp(0)
+    begin = np.int64(0)
+    for row in range(len(token_ends)):
+        end = token_ends[row]
+        if bias:
+            indices[n] = 0
+            n += np.uintp(1)
+        for i in range(begin, end):
+            word = np.uintp(ids[np.uintp(i)])
+            if word_rows[word] >= 0:
+                indices[n] = word_rows[word]
+                n += np.uintp(1)
+            lower = subword_ends[word - np.uintp(1)] if word > 0 else np.int64(0)
+            for j in range(lower, subword_ends[word]):
+                if subword_rows[np.uintp(j)] >= 0:
+                    indices[n] = subword_rows[np.uintp(j)]
+                    n += np.uintp(1)
+        if word_ngrams > 1:
+            for i in range(begin, end):
+                h = hashes[np.uintp(ids[np.uintp(i)])]
+                for j in range(i + 1, min(i + word_ngrams, end)):
+                    h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
+                    feature = bucket_rows[_bucket(h, many)]
+                    if feature >= 0:
+                        indices[n] = feature
+                        n += np.uintp(1)
+        row_ends[row] = n
+        begin = end
+    return int(n)
+
+
+@_jit
+def combine(
+    row_ends: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    repeats: NDArray[np.int32],
+    place_of: NDArray[np.int32],
+) -> int:
+    """Keep each row's features once, in order of first occurrence, with how often they came.
+
+    Works in place: rows only move towards the front. `place_of` has one -1 per feature and
+    remembers where a feature was last written. Returns how many features are left.
+    """
+    n = np.int64(0)
+    begin = np.int64(0)
+    for row in range(len(row_ends)):
+        end = row_ends[row]
+        row_start = n
+        for i in range(begin, end):
+            feature = indices[np.uintp(i)]
+            place = np.int64(place_of[np.uintp(feature)])
+            if place >= row_start:
+                repeats[np.uintp(place)] += np.int32(1)
+            else:
+                place_of[np.uintp(feature)] = n
+                indices[np.uintp(n)] = feature
+                repeats[np.uintp(n)] = 1
+                n += 1
+        row_ends[row] = n
+        begin = end
+    return int(n)
+
+
+@_jit
+def weigh(
+    row_ends: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    repeats: NDArray[np.int32],
+    damped: NDArray[np.float32],
+    idf: NDArray[np.float32],
+    values: NDArray[np.float32],
+) -> None:
+    """Values = damped[repeats - 1] * idf[feature], divided by the length of the row."""
+    begin = np.int64(0)
+    for row in range(len(row_ends)):
+        end = row_ends[row]
+        total = 0.0
+        for i in range(begin, end):
+            at = np.uintp(i)
+            value = damped[np.uintp(repeats[at] - 1)] * idf[np.uintp(indices[at])]
+            values[at] = value
+            total += np.float64(value) * np.float64(value)
+        norm = np.float32(np.sqrt(total))
+        for i in range(begin, end):
+            values[np.uintp(i)] /= norm
+        begin = end

@@ -1,0 +1,82 @@
+"""The command's frame: dispatch, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, Group
+
+import eitheror
+from eitheror.cli import _audit, _convert, _demo, _evaluate, _info, _predict, _train, _tune
+from eitheror.cli._options import STDIO
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="eitheror",
+    help="Train classifiers when a label is a statement: not this, one of these, probably.",
+    help_epilogue="`eitheror COMMAND --help` explains one command. A file named - is standard "
+    "input or output.",
+    help_format="plaintext",
+    version=eitheror.__version__,
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+    group_parameters=Group("Options", sort_key=3),
+    end_of_options_delimiter="",
+)
+_COMMANDS: tuple[Callable[..., int], ...] = (
+    _train.train,
+    _predict.predict,
+    _evaluate.evaluate,
+    _tune.tune,
+    _audit.audit,
+    _convert.convert,
+    _info.info,
+    _demo.demo,
+)
+for _place, _command in enumerate(_COMMANDS):
+    app.command(_command, sort_key=_place)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    tokens : sequence of str, default the words of the command line
+
+    Returns
+    -------
+    int
+        0 well, 1 findings of severity error, 2 usage or bad data.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    0.1.0
+    0
+    """
+    words = sys.argv[1:] if tokens is None else tokens
+    try:
+        code = app([STDIO if word == "-" else word for word in words])
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _fail(f"{error} (see eitheror {' '.join(words[:1])} --help)")
+    except BrokenPipeError:
+        # the reader has seen enough, as in `| head`; keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+    except (ValueError, OSError, ImportError) as error:
+        return _fail(str(error))
+    return code or 0
+
+
+def _fail(message: str, code: int = 2) -> int:
+    line = " ".join(message.replace(STDIO, "-").split("\n"))
+    print(line, file=sys.stderr)
+    return code

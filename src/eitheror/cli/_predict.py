@@ -1,0 +1,91 @@
+"""`eitheror predict`: one line out for each line in, in order."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from eitheror.cli._model import inputs_of, keywords_for
+from eitheror.cli._options import FileOptions, Input, Json, ModelPath, Threads
+
+if TYPE_CHECKING:
+    from eitheror.files import Row
+    from eitheror.model import Model
+
+__all__ = ["predict"]
+
+_ROWS = 4096
+
+
+def predict(
+    model: ModelPath,
+    file: Input,
+    /,
+    *,
+    top: Annotated[
+        int | None,
+        Parameter(
+            validator=cyclopts.validators.Number(gte=1),
+            help="With --json: only the K most probable classes.",
+        ),
+    ] = None,
+    layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
+    thread: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Print the decision for each row of a file: classes, tab-separated, one line a row.
+
+    Labels in the file are not read. With --json a line is
+    {"decision": ["bug"], "proba": {"bug": 0.71, ...}}, classes by falling probability.
+
+    Parameters
+    ----------
+    model
+        Folder that `eitheror train` wrote.
+    file
+        JSONL, CSV, Parquet, fastText lines or plain text, one row a line; - is standard input.
+    """
+    import eitheror as eo
+    from eitheror import files
+
+    fitted = eo.load(model)
+    rows = files.iter_rows(file, unlabelled=True, **keywords_for(fitted, layout))
+    size = 1 if file == "-" and sys.stdin.isatty() else _ROWS
+    skipped = 0
+    while batch := list(islice(rows, size)):
+        skipped += sum(row.error is not None for row in batch)
+        for line in _lines(fitted, batch, as_json, top, thread or -1):
+            print(line)
+        if size == 1:
+            sys.stdout.flush()
+    if skipped:
+        print(f"{skipped:,} rows could not be read: null", file=sys.stderr)
+    return 0
+
+
+def _lines(
+    model: Model, batch: list[Row], as_json: bool, top: int | None, n_jobs: int
+) -> Iterator[str]:
+    """Yield one line a row; `null` for a row that could not be read."""
+    good = [row for row in batch if row.error is None]
+    decided: Iterator[tuple[list[Any], Any]] = iter(())
+    if good:
+        proba = model.predict_proba(inputs_of(model, good), n_jobs=n_jobs)
+        decided = iter(zip(model.decide(proba), proba, strict=True))
+    for row in batch:
+        if row.error is not None:
+            yield "null"
+            continue
+        names, values = next(decided)
+        if not as_json:
+            yield "\t".join(map(str, names))
+            continue
+        order = (-values).argsort(kind="stable")[:top]
+        ranked = {str(model.classes[column]): round(float(values[column]), 6) for column in order}
+        yield json.dumps({"decision": names, "proba": ranked}, ensure_ascii=False)

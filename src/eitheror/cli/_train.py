@@ -1,0 +1,286 @@
+"""`eitheror train`: files of statements in, a model folder out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from eitheror.cli._options import (
+    FILES,
+    FileOptions,
+    Inputs,
+    Json,
+    ModelPath,
+    Task,
+    Threads,
+    count,
+    print_json,
+    report_skipped,
+    score,
+    spelt,
+)
+
+if TYPE_CHECKING:
+    from eitheror.files import Table
+    from eitheror.labels import Labels
+    from eitheror.model import Model
+    from eitheror.training import TrainOptions
+
+__all__ = ["train"]
+
+_TRAINING = Group("How to train", sort_key=1)
+_Default = Parameter(show_default=False)
+_NOT_OPTIONS = ("history",)
+
+
+@Parameter(name="*", group=_TRAINING)
+@dataclass(frozen=True)
+class TrainFlags:
+    """Training options; what is not given is chosen from the data and printed."""
+
+    features: Annotated[
+        Literal["auto", "embedding", "tfidf", "numeric"],
+        Parameter(help="embedding (fastText's model), tfidf (linear on n-grams) or numeric."),
+    ] = "auto"
+    loss: Annotated[
+        str,
+        Parameter(help="softmax, or for tags: ova, pal, pal-n, pol (as fastText does), ova-n."),
+    ] = "auto"
+    epoch: Annotated[int | None, _Default, Parameter(help="Passes over the rows.")] = None
+    lr: Annotated[float | None, _Default, Parameter(help="Learning rate.")] = None
+    optimizer: Annotated[
+        Literal["sgd", "adagrad"] | None, _Default, Parameter(help="How steps are made.")
+    ] = None
+    dim: Annotated[int | None, _Default, Parameter(help="Length of an embedding.")] = None
+    word_ngrams: Annotated[
+        int | None, _Default, Parameter(name="--word-ngrams", help="Longest sequence of words.")
+    ] = None
+    minn: Annotated[int | None, _Default, Parameter(help="Shortest character n-gram.")] = None
+    maxn: Annotated[
+        int | None, _Default, Parameter(help="Longest character n-gram; 0 is none.")
+    ] = None
+    bucket: Annotated[int | None, _Default, Parameter(help="Hash buckets of n-grams.")] = None
+    min_count: Annotated[
+        int | None, _Default, Parameter(help="Words that come less often are left out.")
+    ] = None
+    keep_case: Annotated[
+        bool,
+        Parameter(negative=(), show_default=False, help="Capital letters differ from small ones."),
+    ] = False
+    l2: Annotated[float | None, _Default, Parameter(help="Weight of the L2 penalty.")] = None
+    label_smoothing: Annotated[
+        float, Parameter(help="Part of the loss that goes to all classes evenly.")
+    ] = 0.0
+    class_weight: Annotated[
+        Literal["balanced"] | None,
+        _Default,
+        Parameter(help="balanced: every class counts the same."),
+    ] = None
+    patience: Annotated[
+        int | None,
+        _Default,
+        Parameter(help="Stop after that many passes without gain on the held-out rows."),
+    ] = None
+    seed: Annotated[int, Parameter(help="Same seed and data, same model.")] = 0
+    hogwild: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Threads share the weights: faster, not reproducible.",
+        ),
+    ] = False
+
+    def options(self) -> TrainOptions:
+        """Return the same as `TrainOptions`."""
+        from eitheror.training import TrainOptions
+
+        ngrams: dict[str, Any] = {}
+        if self.minn is not None or self.maxn is not None:
+            longest = self.minn if self.maxn is None else self.maxn
+            shortest = self.minn if self.minn is not None else min(3, longest or 0)
+            ngrams["char_ngrams"] = (shortest, longest)
+        return TrainOptions(
+            features=self.features,
+            loss=self.loss,
+            epochs=self.epoch,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            dim=self.dim,
+            word_ngrams=self.word_ngrams,
+            bucket=self.bucket,
+            min_count=self.min_count,
+            lowercase=not self.keep_case,
+            l2=self.l2,
+            label_smoothing=self.label_smoothing,
+            class_weight=self.class_weight,
+            patience=self.patience,
+            seed=self.seed,
+            hogwild=self.hogwild,
+            **ngrams,
+        )
+
+
+def train(
+    files: Inputs,
+    /,
+    *,
+    output: Annotated[
+        ModelPath, Parameter(name=["--output", "-o"], help="Folder to write the model to.")
+    ],
+    valid: Annotated[
+        str | None,
+        Parameter(group=FILES, help="Held-out file to watch and to report on."),
+    ] = None,
+    task: Annotated[
+        Task | None, Parameter(help="One class true, or any number [default: told by the file].")
+    ] = None,
+    flags: TrainFlags = TrainFlags(),
+    layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
+    thread: Threads = None,
+    checkpoint_every: Annotated[
+        int | None, Parameter(help="Write MODEL.checkpoint/ after every N passes.")
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Go on from MODEL.checkpoint/.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Train a model on files of statements and write it to a folder.
+
+    Parameters
+    ----------
+    files
+        JSONL, CSV, TSV, Parquet or fastText files, plain or compressed; - is standard input.
+    """
+    from eitheror import files as io
+    from eitheror.model import check_output
+    from eitheror.training import Checkpoint, fit
+
+    check_output(output)
+    table = io.read_table(files, task=task, **layout.keywords())
+    report_skipped(table.skipped)
+    held_out = None if valid is None else _read_valid(valid, table, layout)
+    saved = Checkpoint(f"{output.rstrip('/')}.checkpoint", every=checkpoint_every or 1)
+    if resume and not saved.exists():
+        print(f"{saved.path}: no checkpoint there, so training starts over", file=sys.stderr)
+    progress = _Progress()
+    start = time.perf_counter()
+    model = fit(
+        table.inputs,
+        table.labels,
+        flags.options(),
+        sample_weight=table.weight,
+        valid=None if held_out is None else _watched(held_out, table.labels.n_classes),
+        n_jobs=thread or -1,
+        progress=progress,
+        checkpoint=saved if checkpoint_every or resume else None,
+        resume=resume,
+    )
+    progress.end()
+    if table.feature_names is not None:
+        model.feature_names = table.feature_names
+    model.save(output)
+    report = _report(model, table, held_out, thread or -1) | {
+        "notes": progress.notes,
+        "seconds": round(time.perf_counter() - start, 1),
+        "model": output,
+    }
+    print_json(report) if as_json else _print_report(report)
+    return 0
+
+
+class _Progress:
+    """Keeps what training decided; shows its epochs on a terminal, on standard error."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "choice":
+            self.notes.append(event["message"])
+        elif self.shown:
+            held_out = f", held out {event['valid_loss']:.4f}" if "valid_loss" in event else ""
+            line = f"pass {event['epoch']} of {event['epochs']}: loss {event['loss']:.4f}{held_out}"
+            print(f"\r{line:<60}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line of the last epoch."""
+        if self.shown:
+            print(f"\r{'':<60}\r", end="", file=sys.stderr, flush=True)
+
+
+def _read_valid(valid: str, table: Table, layout: FileOptions) -> Table:
+    from eitheror import files as io
+
+    keywords = layout.keywords() | {"task": table.labels.task, "feature_names": table.feature_names}
+    if "classes_file" not in keywords:
+        keywords |= {"classes": table.labels.classes, "new_classes": True}
+    return io.read_table(valid, need_labels=False, **keywords)
+
+
+def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels]:
+    """Return the held-out rows that name no class which the training files lack."""
+    import numpy as np
+
+    labels = held_out.labels
+    if labels.n_classes == n_classes:
+        return held_out.inputs, labels
+    new = set(labels.classes[n_classes:])
+    rows = np.array([i for i, label in enumerate(labels) if not new & set(label.named)], dtype=int)
+    texts = held_out.inputs
+    chosen = [texts[row] for row in rows] if isinstance(texts, list) else texts[rows]
+    return chosen, labels[rows].with_classes(labels.classes[:n_classes])
+
+
+def _report(model: Model, table: Table, held_out: Table | None, n_jobs: int) -> dict[str, Any]:
+    import eitheror as eo
+
+    options = {key: value for key, value in model.options.items() if key not in _NOT_OPTIONS}
+    report = {
+        "task": model.task,
+        "rows": len(table.labels),
+        "kinds": table.labels.kind_counts(),
+        "classes": len(model.classes),
+        "skipped": len(table.skipped),
+        "options": options,
+        "valid": None,
+    }
+    if held_out is not None:
+        proba = model.predict_proba(held_out.inputs, n_jobs=n_jobs)
+        report["valid"] = eo.evaluate(
+            held_out.labels, proba, model.classes, meaning=model.proba_meaning
+        )
+    return report
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in report["kinds"].items())
+    truth = "one is true" if report["task"] == "multiclass" else "any number is true"
+    print(f"{count(report['rows'], 'row')}: {kinds}")
+    print(f"{count(report['classes'], 'class', 'classes')}, {truth} ({report['task']})")
+    for note in report["notes"]:
+        print(note)
+    print(spelt(_telling(report["options"])))
+    if report["valid"] is not None:
+        name = "accuracy" if report["task"] == "multiclass" else "precision_at_1"
+        value = score(report["valid"]["metrics"][name])
+        print(f"held out, {count(report['valid']['n'], 'row')}: {name} {value}")
+    print(f"{report['model']} written ({report['seconds']:.1f} s)")
+
+
+def _telling(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options without those that are off or have nothing to act on."""
+    silent = {"lowercase"} if options["features"] == "numeric" else set()
+    if "patience" not in options:
+        silent.add("validation")
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in silent and (name == "seed" or value not in (False, 0, None))
+    }

@@ -1,0 +1,42 @@
+"""Decision rules: probabilities in, decisions out.
+
+A rule is a small object with ``fit(labels, proba)`` (returns itself), ``predict(proba)``,
+``to_config()`` and ``describe()``. `Argmax` answers with class indices of shape
+``(n_samples,)``; every other rule answers with a boolean matrix ``(n_samples, n_classes)``,
+columns in the order of the classes. A rule is stored in a model as its config, a plain dict;
+`from_config` reads it back.
+
+Rules see probabilities only, never the model that made them, so they serve any framework.
+What is not known about a row takes no part in tuning.
+"""
+
+from eitheror.decide._targets import checked_proba
+from eitheror.decide.calibration import Calibration
+from eitheror.decide.config import from_config
+from eitheror.decide.expected import ExpectedJaccard, expected_jaccard
+from eitheror.decide.rules import (
+    Argmax,
+    Rule,
+    Threshold,
+    TopK,
+    TunedThreshold,
+    default_rule,
+)
+from eitheror.decide.scoring import METRICS, cross_fitted_score, score_decision
+
+__all__ = [
+    "METRICS",
+    "Argmax",
+    "Calibration",
+    "ExpectedJaccard",
+    "Rule",
+    "Threshold",
+    "TopK",
+    "TunedThreshold",
+    "checked_proba",
+    "cross_fitted_score",
+    "default_rule",
+    "expected_jaccard",
+    "from_config",
+    "score_decision",
+]

@@ -1,0 +1,158 @@
+"""JSON: one object a line, or one array of objects.
+
+In: lines, or the whole of a `.json` file. Out: (line, object) pairs, decoded by msgspec and checked
+for what msgspec lets pass (a key that stands twice); `read_jsonl` turns them into rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from eitheror.files._rows import Reading, Row, RowReader, rows_of
+from eitheror.files._statements import Problem, kind_of
+from eitheror.files._streams import Source
+from eitheror.labels import DataError
+
+__all__ = ["decode_object", "read_jsonl", "records"]
+
+_DECODER: Final = msgspec.json.Decoder()
+_KEYS: Final = re.compile(rb'"\s*:')
+_LONE_SURROGATE: Final = re.compile(rb"(?i)\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]")
+_NAN: Final = re.compile(rb"[:\[,]\s*(-?(?:NaN|nan|Infinity|inf))\b")
+
+
+def read_jsonl(records: Iterator[tuple[int, Any]], file: str, reading: Reading) -> Iterator[Row]:
+    """Yield the rows of decoded records with the keys that the docs list."""
+    reader = RowReader(file, reading)
+    text_key, label_key = reading.options.text, reading.options.label
+    plain, row = reader.statements.plain, reader.row
+    quick = not reading.options.unlabelled and not {text_key, label_key} & {*reading.options.ignore}
+
+    def build(line: int, record: dict[str, Any]) -> Row:
+        if quick and len(record) == 2:  # the common row: a text and one class
+            text, name = record.get(text_key), record.get(label_key)
+            if type(text) is str and type(name) is str:
+                return Row(file, line, text, plain(name, line))
+        return row(line, record)
+
+    return rows_of(file, records, build)
+
+
+def records(source: Source) -> Iterator[tuple[int, dict[str, Any] | Exception]]:
+    """Yield (line, object) of JSONL or of a JSON array; what cannot be read is an exception."""
+    if source.head().lstrip().startswith(b"["):
+        yield from _array_items(source)
+        return
+    for line, raw in source.lines():
+        if raw.isspace():
+            continue
+        try:
+            yield line, decode_object(raw)
+        except ValueError as error:
+            yield line, error
+
+
+def decode_object(raw: bytes) -> dict[str, Any]:
+    """Return one JSON object, or say what is wrong with it."""
+    try:
+        found = _DECODER.decode(raw)
+    except UnicodeDecodeError:
+        raise _not_utf8(raw) from None
+    except msgspec.DecodeError as error:
+        raise _malformed(raw, str(error)) from None
+    if type(found) is not dict:
+        raise Problem("$", f"{kind_of(found)}; a line holds one JSON object: {{...}}")
+    if len(_KEYS.findall(raw)) != (
+        len(found) if len(found) < 3 and _flat(found) else _count(found)
+    ):
+        _refuse_twice(raw)
+    return found
+
+
+def _flat(found: dict[str, Any]) -> bool:
+    return all(type(value) is str for value in found.values())
+
+
+def _count(value: Any) -> int:
+    """Return the number of keys in a JSON value, all levels together."""
+    if type(value) is dict:
+        return len(value) + sum(_count(v) for v in value.values() if type(v) in (dict, list))
+    return sum(_count(v) for v in value if type(v) in (dict, list))
+
+
+def _refuse_twice(raw: bytes) -> None:
+    """Refuse an object in which a key stands twice: which of the two is meant is unknown."""
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise Problem("$", f'the key "{key}" stands twice in one object; keep one')
+            found[key] = value
+        return found
+
+    json.loads(raw, object_pairs_hook=check)
+
+
+def _not_utf8(raw: bytes) -> ValueError:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return utf8_problem(error)
+    return ValueError("invalid UTF-8; save the file as UTF-8")
+
+
+def utf8_problem(error: UnicodeDecodeError) -> ValueError:
+    """Return what to say about bytes that are not UTF-8."""
+    byte = error.object[error.start]
+    return ValueError(
+        f"invalid UTF-8: byte 0x{byte:02x} at position {error.start}; save the file as UTF-8"
+    )
+
+
+def _malformed(raw: bytes, message: str) -> ValueError:
+    number = _NAN.search(raw)
+    if number:
+        shown = number.group(1).decode()
+        return ValueError(f"{shown} is no finite number; fill the gap, or leave the row out")
+    if "out of range" in message:
+        return ValueError("a number is too large; write a finite number")
+    if _LONE_SURROGATE.search(raw):
+        return ValueError("half of a surrogate pair (\\ud800 to \\udfff) stands alone in a text")
+    reason = message.removeprefix("JSON is malformed: ").replace("Input data was", "the line is")
+    return ValueError(f"not valid JSON: {reason}; write one object a line: {{...}}")
+
+
+def _array_items(source: Source) -> Iterator[tuple[int, dict[str, Any] | Exception]]:
+    """Yield the items of a JSON array with the line each begins in; the array is held in memory."""
+    data = source.read()
+    try:
+        items = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except UnicodeDecodeError:
+        raise DataError(source.name, str(_not_utf8(data))) from None
+    except msgspec.DecodeError as error:
+        raise _bad_array(source.name, data, str(error)) from None
+    line, position = 1, 0
+    for item in items:
+        raw = bytes(item)
+        start = data.index(raw, position)
+        line += data.count(b"\n", position, start)
+        try:
+            yield line, decode_object(raw)
+        except ValueError as error:
+            yield line, error
+        position = start + len(raw)
+        line += raw.count(b"\n")
+
+
+def _bad_array(file: str, data: bytes, message: str) -> DataError:
+    reason = message.removeprefix("JSON is malformed: ").replace("Input data was", "the file is")
+    found = re.search(r"\(byte (\d+)\)", reason)
+    position = int(found[1]) if found else len(data.rstrip())
+    line = data.count(b"\n", 0, position) + 1
+    return DataError(f"{file}:{line}", f"not a valid JSON array of objects: {reason}")

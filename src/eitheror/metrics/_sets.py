@@ -1,0 +1,124 @@
+"""Scores of predicted sets, for the least and the most favourable truth.
+
+For tags every score here is monotone in each open entry: the least favourable truth is "open and
+predicted: absent; open and not predicted: present", the most favourable the opposite.
+Open entries are free of each other, so both truths are possible and the bounds are sharp.
+
+For one true class the same two completions are taken class by class. They respect each class's
+count but not that a row has exactly one class, so macro scores get *outer* bounds: valid, not
+always reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror.metrics.intervals import Bounds, Estimate, between, mean_of, ratio_of, spread
+
+__all__ = ["Completion", "completions", "hamming", "macro", "micro", "samples"]
+
+_CHUNK = 2**22
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A decision against one truth: per entry, was it hit, was it missed.
+
+    `hits` and `missed` are bool matrices; the truth is their union.
+    """
+
+    predicted: Bools
+    hits: Bools
+    missed: Bools
+
+    def counts(self, axis: int) -> tuple[Floats, Floats, Floats]:
+        """Return hits, predicted and present counts per row (axis 1) or class (axis 0)."""
+        hits, predicted, missed = (
+            part.sum(axis=axis).astype(np.float64)
+            for part in (self.hits, self.predicted, self.missed)
+        )
+        return hits, predicted, hits + missed
+
+
+def completions(predicted: Bools, certain: Bools, possible: Bools) -> tuple[Completion, Completion]:
+    """Return the decision against the least and against the most favourable truth."""
+    return (
+        Completion(predicted, predicted & certain, ~predicted & possible),
+        Completion(predicted, predicted & possible, ~predicted & certain),
+    )
+
+
+def micro(measure: str, worst: Completion, best: Completion) -> Bounds:
+    """Return F1 or Jaccard over all entries together."""
+    return between(_micro(measure, worst), _micro(measure, best))
+
+
+def macro(measure: str, worst: Completion, best: Completion) -> Bounds:
+    """Return the mean F1 or Jaccard of the classes that are predicted or present somewhere."""
+    return between(_macro(measure, worst), _macro(measure, best))
+
+
+def samples(measure: str, worst: Completion, best: Completion) -> Bounds:
+    """Return the mean F1 or Jaccard of the rows; an empty set for an empty row scores 1."""
+    return between(_samples(measure, worst), _samples(measure, best))
+
+
+def hamming(worst: Completion, best: Completion) -> Bounds:
+    """Return the share of entries that are decided wrongly."""
+    return between(_hamming(best), _hamming(worst))
+
+
+def _fraction(
+    measure: str, hits: Floats, predicted: Floats, present: Floats
+) -> tuple[Floats, Floats]:
+    """Return top and bottom of F1 = 2h/(p+t) or Jaccard = h/(p+t-h)."""
+    if measure == "f1":
+        return 2 * hits, predicted + present
+    return hits, predicted + present - hits
+
+
+def _micro(measure: str, completion: Completion) -> Estimate:
+    return ratio_of(*_fraction(measure, *completion.counts(1)))
+
+
+def _samples(measure: str, completion: Completion) -> Estimate:
+    top, bottom = _fraction(measure, *completion.counts(1))
+    return mean_of(np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0))
+
+
+def _hamming(completion: Completion) -> Estimate:
+    hits, predicted, present = completion.counts(1)
+    return mean_of((predicted + present - 2 * hits) / completion.predicted.shape[1])
+
+
+def _macro(measure: str, completion: Completion) -> Estimate:
+    hits, predicted, present = completion.counts(0)
+    top, bottom = _fraction(measure, hits, predicted, present)
+    occurs = bottom > 0
+    if not occurs.any():
+        return Estimate(0.0, None)
+    scale = np.divide(1.0, bottom, out=np.zeros_like(bottom), where=occurs) / occurs.sum()
+    score = np.divide(top, bottom, out=np.zeros_like(top), where=occurs)
+    # A row moves class c by (top - score bottom) / sum(bottom), as in `ratio_of`.
+    loss = -score * scale
+    gain = (2 * scale + loss) if measure == "f1" else scale
+    influence = _weighed(completion, gain, loss)
+    return Estimate(float(score[occurs].mean()), spread(influence))
+
+
+def _weighed(completion: Completion, gain: Floats, loss: Floats) -> Floats:
+    """Return per row: sum of `gain` over hits + sum of `loss` over predicted and missed."""
+    n_samples, n_classes = completion.predicted.shape
+    influence = np.empty(n_samples)
+    step = max(1, _CHUNK // n_classes)
+    for start in range(0, n_samples, step):
+        part = slice(start, start + step)
+        others = completion.predicted[part].astype(np.float64) + completion.missed[part]
+        influence[part] = completion.hits[part].astype(np.float64) @ gain + others @ loss
+    return influence

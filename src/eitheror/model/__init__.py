@@ -1,0 +1,18 @@
+"""A fitted model: predict, save, load.
+
+In: texts or numbers. Out: logits, probabilities, decisions. The model is data only: a description
+that JSON can hold and arrays; `load` runs no code from the folder and checks every array.
+"""
+
+from eitheror.model.fitted import Model, load
+from eitheror.model.parameters import EmbeddingParameters, LinearParameters, SparseWeight
+from eitheror.model.storage import check_output
+
+__all__ = [
+    "EmbeddingParameters",
+    "LinearParameters",
+    "Model",
+    "SparseWeight",
+    "check_output",
+    "load",
+]

@@ -1,0 +1,313 @@
+"""The numbers of a fitted model: linear or averaged embeddings; rows in, logits out.
+
+In: `Rows`. Out: float32 logits. A few rows go through NumPy, many through the `product` kernels in
+threads; the weights of a linear text model are mostly zero and may stay sparse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.rows import Rows, expand
+
+__all__ = ["EmbeddingParameters", "LinearParameters", "SparseWeight", "parameters_from_tensors"]
+
+_SMALL = 20_000  # features below which starting Numba costs more than NumPy
+_SPARSE = 0.15  # share of entries that are not 0 below which a sparse product is faster
+_Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseWeight:
+    """Weights of shape (n_features, n_classes) by feature (CSR); what is not listed is 0.
+
+    Parameters
+    ----------
+    indptr : int64 array of shape (n_features + 1,)
+    indices : int32 array of shape (nnz,)
+        Classes, at most once a feature.
+    values : float32 array of shape (nnz,)
+    n_classes : int
+
+    Examples
+    --------
+    >>> SparseWeight.from_dense(np.float32([[0, 2], [0, 0]])).indptr.tolist()
+    [0, 1, 1]
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    n_classes: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return len(self.indptr) - 1, self.n_classes
+
+    @classmethod
+    def from_dense(cls, weight: NDArray[np.float32]) -> SparseWeight:
+        """Keep the entries of a (n_features, n_classes) matrix that are not 0."""
+        feature, column = np.nonzero(weight)
+        counts = np.bincount(feature, minlength=len(weight))
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        values = weight[feature, column].astype(np.float32)
+        return cls(indptr, column.astype(np.int32), values, weight.shape[1])
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Float32 matrix of shape (n_features, n_classes)."""
+        dense = np.zeros(self.shape, dtype=np.float32)
+        dense[np.repeat(np.arange(self.shape[0]), np.diff(self.indptr)), self.indices] = self.values
+        return dense
+
+
+@dataclass(frozen=True, eq=False)
+class LinearParameters:
+    """A linear model: `logits = ((x - mean) / scale) @ weight + bias`.
+
+    Parameters
+    ----------
+    weight : float32 array of shape (n_features, n_classes), or SparseWeight
+    bias : float32 array of shape (n_classes,)
+    mean, scale : float64 arrays of shape (n_features,), or None
+        Standardisation of numeric features; `scale` is above 0. Both or `scale` alone.
+
+    Examples
+    --------
+    >>> parameters = LinearParameters(np.float32([[1, -1], [0, 2]]), np.float32([0, 1]))
+    >>> parameters.logits(Rows.from_dense([[1.0, 1.0]])).tolist()
+    [[1.0, 2.0]]
+    """
+
+    weight: NDArray[np.float32] | SparseWeight
+    bias: NDArray[np.float32]
+    mean: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows."""
+        return int(self.weight.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of logits a row."""
+        return int(self.weight.shape[1])
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Logits of sparse rows, float32 of shape (n_samples, n_classes)."""
+        offset = self.bias
+        if self.scale is not None:
+            scaled = (rows.values / self.scale[rows.indices]).astype(np.float32)
+            rows = Rows(rows.indptr, rows.indices, scaled, rows.n_features)
+        if self.mean is not None:
+            # (x - m) / s @ W + b = x / s @ W + (b - m / s @ W); zeros of x stay unstored.
+            offset = self.bias - self._dense_product(self.mean[None])[0]
+        return _product(rows, self.weight) + offset
+
+    def dense_logits(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Logits of a finite dense matrix of shape (n_samples, n_features)."""
+        centred = X if self.mean is None else X - self.mean
+        return self._dense_product(centred) + self.bias
+
+    def _dense_product(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        scaled = (X if self.scale is None else X / self.scale).astype(np.float32, copy=False)
+        if isinstance(self.weight, SparseWeight):
+            return _product(Rows.from_dense(scaled), self.weight)
+        product: NDArray[np.float32] = scaled @ self.weight
+        return product
+
+    def prepared(self) -> LinearParameters:
+        """Return the same model with the weights dense if that predicts faster."""
+        weight = self.weight
+        if not isinstance(weight, SparseWeight):
+            return self
+        if len(weight.values) < _SPARSE * weight.shape[0] * weight.shape[1]:
+            return self
+        return replace(self, weight=weight.to_dense())
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays, by name; weights that are at least half zeros as CSR."""
+        weight = self.weight
+        if not isinstance(weight, SparseWeight) and 2 * np.count_nonzero(weight) < weight.size:
+            weight = SparseWeight.from_dense(weight)
+        arrays: dict[str, NDArray[Any]] = {"bias": self.bias}
+        if isinstance(weight, SparseWeight):
+            narrow = np.uint16 if weight.n_classes <= 1 << 16 else np.int32
+            arrays["weight.indptr"] = weight.indptr
+            arrays["weight.indices"] = weight.indices.astype(narrow)
+            arrays["weight.values"] = weight.values
+        else:
+            arrays["weight"] = weight
+        optional = {"mean": self.mean, "scale": self.scale}
+        return arrays | {name: array for name, array in optional.items() if array is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingParameters:
+    """Averaged embeddings: `logits = (x @ embedding) @ weight.T + bias`, fastText's model.
+
+    Parameters
+    ----------
+    embedding : float32 array of shape (n_features, dim)
+    weight : float32 array of shape (n_classes, dim)
+    bias : float32 array of shape (n_classes,)
+
+    Examples
+    --------
+    >>> parameters = EmbeddingParameters(
+    ...     np.float32([[1], [3]]), np.float32([[1], [-1]]), np.float32([0, 0])
+    ... )
+    >>> parameters.logits(Rows.from_dense([[0.5, 0.5]])).tolist()
+    [[2.0, -2.0]]
+    """
+
+    embedding: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows."""
+        return int(self.embedding.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of logits a row."""
+        return int(self.weight.shape[0])
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Logits of sparse rows, float32 of shape (n_samples, n_classes)."""
+        logits: NDArray[np.float32] = _product(rows, self.embedding) @ self.weight.T + self.bias
+        return logits
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays, by name."""
+        return {"embedding": self.embedding, "weight": self.weight, "bias": self.bias}
+
+
+def parameters_from_tensors(
+    family: str, tensors: _Tensors, n_features: int | None, n_classes: int
+) -> LinearParameters | EmbeddingParameters:
+    """Inverse of `tensors`, with every array checked.
+
+    Parameters
+    ----------
+    family : {"linear", "embedding"}
+    tensors : mapping of str to array
+        Exactly the arrays of the family.
+    n_features : int or None
+        Width that is expected; None takes the arrays' own.
+    n_classes : int
+        Number of classes that is expected.
+
+    Returns
+    -------
+    LinearParameters or EmbeddingParameters
+
+    Raises
+    ------
+    ValueError
+        Naming the array that is missing, unknown, or has the wrong dtype, shape or values.
+    """
+    if family == "embedding":
+        _check_names(tensors, {"embedding", "weight", "bias"}, set())
+        if n_features is None:
+            n_features = len(tensors["embedding"])
+        dim = tensors["weight"].shape[-1]
+        _check(tensors, "embedding", np.float32, (n_features, dim))
+        _check(tensors, "weight", np.float32, (n_classes, dim))
+        _check(tensors, "bias", np.float32, (n_classes,))
+        return EmbeddingParameters(tensors["embedding"], tensors["weight"], tensors["bias"])
+    sparse = {"weight.indptr", "weight.indices", "weight.values"}
+    is_sparse = bool(sparse & set(tensors))
+    _check_names(tensors, {"bias"} | (sparse if is_sparse else {"weight"}), {"mean", "scale"})
+    if n_features is None:
+        n_features = len(tensors["weight.indptr"]) - 1 if is_sparse else len(tensors["weight"])
+    _check(tensors, "bias", np.float32, (n_classes,))
+    for name in {"mean", "scale"} & set(tensors):
+        _check(tensors, name, np.float64, (n_features,))
+    if "mean" in tensors and "scale" not in tensors:
+        raise ValueError("scale: the array is missing, and there is a mean")
+    if "scale" in tensors and not (tensors["scale"] > 0).all():
+        raise ValueError("scale: a value is not above 0")
+    weight: NDArray[np.float32] | SparseWeight
+    if is_sparse:
+        weight = _sparse_weight(tensors, n_features, n_classes)
+    else:
+        weight = _check(tensors, "weight", np.float32, (n_features, n_classes))
+    return LinearParameters(weight, tensors["bias"], tensors.get("mean"), tensors.get("scale"))
+
+
+def _sparse_weight(tensors: _Tensors, n_features: int, n_classes: int) -> SparseWeight:
+    indptr = _check(tensors, "weight.indptr", np.int64, (n_features + 1,))
+    if indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError("weight.indptr: not a rising list that begins with 0")
+    nnz = int(indptr[-1])
+    narrow = np.uint16 if n_classes <= 1 << 16 else np.int32
+    indices = _check(tensors, "weight.indices", narrow, (nnz,)).astype(np.int32)
+    values = _check(tensors, "weight.values", np.float32, (nnz,))
+    if nnz and (indices.min() < 0 or indices.max() >= n_classes):
+        raise ValueError(f"weight.indices: a class outside 0 .. {n_classes - 1}")
+    rising = np.diff(indices) > 0
+    rising[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < nnz)] - 1] = True
+    if not rising.all():
+        raise ValueError("weight.indices: the classes of a feature do not rise")
+    return SparseWeight(indptr, indices, values, n_classes)
+
+
+def _check_names(tensors: _Tensors, needed: set[str], optional: set[str]) -> None:
+    missing = sorted(needed - set(tensors))
+    if missing:
+        raise ValueError(f"{missing[0]}: the array is missing")
+    unknown = sorted(set(tensors) - needed - optional)
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such array belongs here")
+
+
+def _check(tensors: _Tensors, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = tensors[name]
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{name}: {array.dtype} of shape {array.shape} came; "
+            f"{np.dtype(dtype)} of shape {shape} was expected"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name}: a value is nan or infinite")
+    return array
+
+
+def _product(rows: Rows, weight: NDArray[np.float32] | SparseWeight) -> NDArray[np.float32]:
+    out = np.zeros((len(rows), weight.shape[1]), dtype=np.float32)
+    if len(rows.indices) < _SMALL:
+        _product_plain(rows, weight, out)
+        return out
+    from eitheror._kernels import product
+
+    arrays = rows.indptr, rows.indices, rows.values
+    if isinstance(weight, SparseWeight):
+        product.sparse_product(*arrays, weight.indptr, weight.indices, weight.values, out)
+    else:
+        product.dense_product(*arrays, np.ascontiguousarray(weight), out)
+    return out
+
+
+def _product_plain(
+    rows: Rows, weight: NDArray[np.float32] | SparseWeight, out: NDArray[np.float32]
+) -> None:
+    for i in range(len(rows)):
+        span = slice(rows.indptr[i], rows.indptr[i + 1])
+        features, values = rows.indices[span], rows.values[span]
+        if isinstance(weight, SparseWeight):
+            starts = weight.indptr[features]
+            lengths = weight.indptr[features + 1] - starts
+            places = expand(starts, lengths)
+            terms = np.repeat(values, lengths) * weight.values[places]
+            out[i] = np.bincount(weight.indices[places], terms, minlength=len(out[i]))
+        else:
+            out[i] = values @ weight[features]

@@ -1,0 +1,296 @@
+"""A model on disk: a folder of `config.json` and `model.safetensors`, replaced as one.
+
+Writing: the new folder is made complete as PATH.new, the old one moves to PATH.old, then PATH.new
+takes the name. A reader therefore finds a whole model whatever moment the writer died at: under
+the name itself, or, between the two moves, under PATH.new. Reading runs no code from the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FORMAT", "check_output", "read_folder", "write_folder"]
+
+FORMAT = "eitheror-model"
+_VERSION = 1
+_CONFIG = "config.json"
+_TENSORS = "model.safetensors"
+_DTYPES = {
+    "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8",
+    "U16": "uint16",
+}  # fmt: skip
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise unless a model can be written to `path`: nothing is there, or a model is.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Raises
+    ------
+    FileExistsError
+        If `path`, or PATH.new or PATH.old next to it, is something else than a model folder.
+    FileNotFoundError
+        If the folder that it should stand in does not exist.
+    """
+    target = _target(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {target.parent}; make it first")
+    if os.path.lexists(target):
+        _check_is_model(target)
+    for name in (_beside(target, "new"), _beside(target, "old")):
+        _check_replaceable(name)
+
+
+def write_folder(
+    path: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write a model to `path`, replacing the model that is there.
+
+    Parameters
+    ----------
+    path : str or path
+    config : mapping
+        JSON-able; the format, its version and the description of the tensors are added.
+    tensors : mapping of str to array
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        As `check_output`.
+    """
+    target = _target(path)
+    check_output(target)
+    new, old = _beside(target, "new"), _beside(target, "old")
+    if not target.exists() and old.exists() and new.exists():
+        os.rename(new, target)  # a writer died between the two moves: finish its work first
+    _remove(new)
+    new.mkdir()
+    _write_files(new, config, tensors)
+    if target.exists():
+        _remove(old)
+        os.rename(target, old)
+    os.rename(new, target)
+    _sync(target.parent)
+    _remove(old)
+
+
+def read_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read config and tensors of the model at `path`.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    config : dict
+    tensors : dict of str to array
+        The arrays that the config lists, with its dtypes and shapes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no model.
+    ValueError
+        Naming the file and what is wrong with it.
+    """
+    target = _target(path)
+    while True:
+        folder = _find(target, path)
+        identity = folder.stat().st_ino
+        try:
+            return _read_files(folder)
+        except (OSError, ValueError):
+            # Another process may have replaced the model while it was read: then read the new one.
+            if _inode(folder) == identity:
+                raise
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))  # a link stays a link: what it points to is replaced
+
+
+def _beside(target: Path, ending: str) -> Path:
+    return target.with_name(f"{target.name}.{ending}")
+
+
+def _find(target: Path, path: str | os.PathLike[str]) -> Path:
+    if os.path.lexists(target):
+        return target
+    if _beside(target, "old").is_dir():
+        new = _beside(target, "new")
+        return new if new.is_dir() else _beside(target, "old")
+    raise FileNotFoundError(
+        f"{path}: there is no model; `eitheror train FILE -o {path}` writes one"
+    )
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _write_files(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
+    save_file(arrays, folder / _TENSORS)
+    full = {
+        **config,
+        "format": FORMAT,
+        "format_version": _VERSION,
+        "tensors": {
+            name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+            for name, array in arrays.items()
+        },
+        "tensors_bytes": (folder / _TENSORS).stat().st_size,
+        "tensors_sha256": _sha256(folder / _TENSORS),
+    }
+    text = json.dumps(full, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / _CONFIG).write_bytes(text.encode() + b"\n")
+    for place in (folder / _TENSORS, folder / _CONFIG, folder):
+        _sync(place)
+
+
+def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    config = _read_config(folder)
+    return config, _read_tensors(folder / _TENSORS, config)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / _CONFIG
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: not a model: a model is a folder of {_CONFIG} and {_TENSORS}")
+    if not file.is_file():
+        raise ValueError(f"{folder}: not a model: {_CONFIG} is missing")
+    try:
+        config = json.loads(file.read_bytes(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f'{file}: not a model of eitheror: "format": "{FORMAT}" is missing')
+    if config.get("format_version") != _VERSION:
+        raise ValueError(
+            f"{file}: format version {config.get('format_version')!r}; this eitheror reads version "
+            f"{_VERSION}: install the eitheror that wrote the model, or train it again"
+        )
+    return config
+
+
+def _read_tensors(file: Path, config: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    if not file.is_file():
+        raise ValueError(f"{file}: the file is missing; copy the whole model folder")
+    size, expected = file.stat().st_size, config.get("tensors_bytes")
+    if size != expected:
+        way = "cut short" if isinstance(expected, int) and size < expected else "too long"
+        raise ValueError(
+            f"{file}: {way}: {size} bytes, {expected} were written; copy the model folder again"
+        )
+    if _sha256(file) != config.get("tensors_sha256"):
+        raise ValueError(
+            f"{file}: its SHA-256 is not the one in {_CONFIG}: the file was changed or belongs to "
+            "another model; copy the model folder again"
+        )
+    return _read_arrays(file, config.get("tensors"))
+
+
+def _read_arrays(file: Path, described: Any) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not isinstance(described, dict):
+        raise ValueError(f"{file.parent / _CONFIG}: tensors: an object was expected")
+    arrays = {}
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            names = set(opened.keys())
+            for name in sorted(names | set(described)):
+                if name not in names:
+                    raise ValueError(f"{file}: {name}: the array is missing")
+                part = opened.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
+                found = {"dtype": dtype, "shape": list(part.get_shape())}
+                if found != described.get(name):
+                    raise ValueError(
+                        f"{file}: {name}: {_described(found)} came; "
+                        f"{_described(described.get(name))} was expected"
+                    )
+                arrays[name] = opened.get_tensor(name)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a safetensors file: {error}") from None
+    return arrays
+
+
+def _described(tensor: Any) -> str:
+    if isinstance(tensor, dict):
+        return f"{tensor.get('dtype')} of shape {tensor.get('shape')}"
+    return "no such array"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_is_model(target: Path) -> None:
+    try:
+        _read_config(target)
+    except (OSError, ValueError):
+        raise FileExistsError(
+            f"{target} exists and is not a model, so it is not replaced; choose another name, or "
+            "move it away"
+        ) from None
+    others = sorted({entry.name for entry in target.iterdir()} - {_CONFIG, _TENSORS})
+    if others:
+        raise FileExistsError(
+            f"{target} holds {others[0]!r} besides a model, which replacing it would delete; move "
+            "it out of that folder"
+        )
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        others = [folder.name]
+    else:
+        others = sorted({entry.name for entry in folder.iterdir()} - {_CONFIG, _TENSORS})
+    if others:
+        raise FileExistsError(
+            f"{folder} is needed while a model is written and holds something else ({others[0]}); "
+            "move it away"
+        )
+
+
+def _remove(folder: Path) -> None:
+    _check_replaceable(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sync(place: Path) -> None:
+    flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) if place.is_dir() else os.O_RDONLY
+    handle = os.open(place, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,271 @@
+"""Texts in chunks of rows: read by the kernels in threads, merged in order.
+
+Chunks are cut by the texts alone, never by the number of threads, and merged in the texts' order,
+so the vocabulary and every row come out the same however many threads there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from threading import local
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.rows import expand
+from eitheror._kernels.tokens_plain import character_classes
+from eitheror.text.options import TextOptions
+
+__all__ = [
+    "MAX_WORD_BYTES",
+    "Chunk",
+    "Filled",
+    "RawChunk",
+    "Table",
+    "frequent_buckets",
+    "in_threads",
+    "inverse_frequencies",
+    "n_threads",
+    "normalised",
+    "read_chunk",
+    "split_chunks",
+    "vocabulary",
+]
+
+MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
+_CHUNK = 1 << 20  # characters
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+RawChunk = tuple[int, Sequence[str]]  # number of the first row, the rows' texts
+Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
+Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Tokenised rows: `ids` numbers the distinct words of the chunk by first occurrence."""
+
+    ids: NDArray[np.int32]  # one a token
+    token_ends: NDArray[np.int64]  # one a row
+    hashes: NDArray[np.uint64]  # one a distinct word, as all below
+    counts: NDArray[np.int64]
+    word_bytes: NDArray[np.uint8]
+    word_lengths: NDArray[np.int32]
+    subword_ends: NDArray[np.int64]
+    subwords: NDArray[np.int32]  # buckets
+
+
+class Table:
+    """64-bit hashes numbered by first occurrence; at most half full."""
+
+    def __init__(self, expected: int = 0) -> None:
+        self.n = 0
+        self._resize(max(1 << 12, 1 << (2 * expected).bit_length()))
+
+    def add(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Ids of the hashes, and where in `hashes` each new id came first."""
+        from eitheror._kernels import tokens
+
+        ids = np.empty(len(hashes), dtype=np.int32)
+        position = 0
+        firsts: list[NDArray[np.int64]] = []
+        while True:
+            capacity = len(self.keys) // 2
+            first = np.empty(capacity, dtype=np.int64)
+            start = self.n
+            position, self.n = tokens.intern(
+                hashes, position, self.keys, self.slots, start, capacity, ids, first
+            )
+            firsts.append(first[start : self.n])
+            if position == len(hashes):
+                return ids, np.concatenate(firsts)
+            self._grow()
+
+    def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Ids of the hashes, -1 where unknown."""
+        from eitheror._kernels import tokens
+
+        ids = np.empty(len(hashes), dtype=np.int32)
+        nowhere = np.empty(0, dtype=np.int64)
+        tokens.intern(hashes, 0, self.keys, self.slots, self.n, 0, ids, nowhere)
+        return ids
+
+    def _resize(self, size: int) -> None:
+        self.keys = np.zeros(size, dtype=np.uint64)
+        self.slots = np.full(size, -1, dtype=np.int32)
+
+    def _grow(self) -> None:
+        taken = self.slots >= 0
+        known = np.empty(self.n, dtype=np.uint64)
+        known[self.slots[taken]] = self.keys[taken]
+        self._resize(4 * len(self.keys))
+        self.n = 0
+        self.add(known)
+
+
+def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
+    """Tokenise the rows of a chunk and number its words by first occurrence."""
+    from eitheror._kernels import tokens
+
+    first, texts = raw
+    encoded = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
+    row_ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    starts, lengths, hashes = _token_arrays(len(data), scratch)
+    token_ends = np.empty(len(texts), dtype=np.int64)
+    classes = character_classes(options.split_punctuation)
+    n = tokens.scan(data, row_ends, classes, starts, lengths, hashes, token_ends)
+    ids, firsts = Table().add(hashes[:n])
+    starts, lengths = starts[firsts], lengths[firsts]
+    ends = np.zeros(len(firsts), dtype=np.int64)
+    buckets = np.empty(0, dtype=np.int32)
+    shortest, longest = options.char_ngrams
+    if longest:
+        most = (longest - shortest + 1) * int(lengths.sum(dtype=np.int64) + 2 * len(lengths))
+        buckets = np.empty(most, dtype=np.int32)
+        many = tokens.subwords(
+            data, starts, lengths, shortest, longest, options.bucket, ends, buckets
+        )
+        buckets = buckets[:many]
+    return Chunk(
+        ids,
+        token_ends,
+        hashes[firsts],
+        np.bincount(ids, minlength=len(firsts)),
+        data[expand(starts, lengths.astype(np.int64))],
+        lengths,
+        ends,
+        buckets,
+    )
+
+
+def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    # Starts, lengths and hashes of at most one token a byte. Kept from chunk to chunk: fresh pages
+    # cost more than the scan itself, and pages that no token reaches are never backed by memory.
+    arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None
+    arrays = getattr(scratch, "arrays", None)
+    if arrays is None or len(arrays[0]) < n:
+        arrays = np.empty(n, np.int64), np.empty(n, np.int32), np.empty(n, np.uint64)
+        scratch.arrays = arrays
+    return arrays
+
+
+def normalised(text: str, row: int, options: TextOptions) -> bytes:
+    """UTF-8 of a text, lower-cased where asked; ValueError for half a surrogate pair."""
+    try:
+        return (text.lower() if options.lowercase else text).encode()
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        raise ValueError(
+            f"row {row}: the text holds {character!r}, half of a surrogate pair, which is no "
+            "character; Unicode text was expected: read the file with errors='replace', or pass "
+            "text.encode('utf-8', 'replace').decode()"
+        ) from None
+
+
+def vocabulary(chunks: list[Chunk], options: TextOptions) -> tuple[Words, list[NDArray[np.int32]]]:
+    """Words by falling count, ties by first occurrence; and the feature of each chunk's words."""
+    table = Table()
+    merged = [table.add(chunk.hashes) for chunk in chunks]
+    counts = np.zeros(table.n, dtype=np.int64)
+    for chunk, (ids, _) in zip(chunks, merged, strict=True):
+        counts[ids] += chunk.counts  # a chunk's words are distinct
+    new = [
+        _select(chunk.word_bytes, chunk.word_lengths, firsts)
+        for chunk, (_, firsts) in zip(chunks, merged, strict=True)
+    ]
+    data = np.concatenate([word_bytes for word_bytes, _ in new])
+    lengths = np.concatenate([word_lengths for _, word_lengths in new])
+    kept = np.flatnonzero((counts >= options.min_count) & (lengths <= MAX_WORD_BYTES))
+    kept = kept[np.argsort(-counts[kept], kind="stable")]
+    rows = np.full(table.n, -1, dtype=np.int32)
+    rows[kept] = np.arange(len(kept)) + int(options.weighting == "mean")
+    return _select(data, lengths, kept), [rows[ids] for ids, _ in merged]
+
+
+def _select(data: NDArray[np.uint8], lengths: NDArray[np.int32], which: NDArray[Any]) -> Words:
+    long = lengths.astype(np.int64)
+    starts = np.cumsum(long) - long
+    return data[expand(starts[which], long[which])], lengths[which]
+
+
+def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> NDArray[np.int32]:
+    """Buckets hit often enough, by falling count. Each thread has its own counters."""
+    if not options.has_ngrams:
+        return np.empty(0, dtype=np.int32)
+    groups = [chunks[start::n_jobs] for start in range(min(n_jobs, len(chunks)))]
+    total = np.sum(in_threads(partial(_bucket_counts, options=options), groups, n_jobs), axis=0)
+    kept = np.flatnonzero(total >= options.ngram_min_count)
+    return kept[np.argsort(-total[kept].astype(np.int64), kind="stable")].astype(np.int32)
+
+
+def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.uint32]:
+    from eitheror._kernels import tokens
+
+    counts = np.zeros(options.bucket, dtype=np.uint32)
+    for chunk in chunks:
+        tokens.count(
+            chunk.ids,
+            chunk.token_ends,
+            chunk.hashes,
+            chunk.counts,
+            chunk.subword_ends,
+            chunk.subwords,
+            options.word_ngrams,
+            counts,
+        )
+    return counts
+
+
+def inverse_frequencies(
+    parts: Iterable[NDArray[np.int32]], n: int, n_features: int
+) -> NDArray[np.float32]:
+    """1 + log((1 + n) / (1 + rows with the feature)); a part names a feature once a row."""
+    rows_with = np.zeros(n_features, dtype=np.int64)
+    for indices in parts:
+        rows_with += np.bincount(indices, minlength=n_features)
+    return (1 + np.log((1 + n) / (1 + rows_with))).astype(np.float32)
+
+
+def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
+    """Cut the texts into chunks of about a million characters; TypeError if one is no str."""
+    if isinstance(texts, str):
+        raise TypeError("one str came; a list of texts was expected: write [text]")
+    rows = list(texts)
+    chunks: list[RawChunk] = []
+    first = size = 0
+    for row, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"row {first_row + row}: {text!r:.80} is a {type(text).__name__}; a text (str) "
+                "was expected"
+            )
+        size += len(text)
+        if size >= _CHUNK:
+            chunks.append((first_row + first, rows[first : row + 1]))
+            first, size = row + 1, 0
+    if first < len(rows) or not chunks:
+        chunks.append((first_row + first, rows[first:]))
+    return chunks
+
+
+def n_threads(n_jobs: int) -> int:
+    """Threads that `n_jobs` asks for; -1 is all cores, -2 all but one, as in scikit-learn."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise ValueError(f"n_jobs={n_jobs!r}: expected a number of threads, or -1 for all cores")
+    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+
+
+def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> list[_R]:
+    """Results of `work` on each item, in order, from at most `n_jobs` threads."""
+    if n_jobs == 1 or len(items) == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
+        return list(threads.map(work, items))

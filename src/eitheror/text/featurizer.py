@@ -1,0 +1,386 @@
+"""The fitted vocabulary of a model: texts to `Rows`, compiled, or in plain Python when small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, partial
+from threading import local
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.rows import Rows
+from eitheror._kernels.tokens_plain import (
+    hash_word,
+    hash_words,
+    ngram_buckets,
+    subword_buckets,
+    tokenise,
+)
+from eitheror._kernels.tokens_plain import weigh as weigh_plain
+from eitheror.text.chunks import (
+    MAX_WORD_BYTES,
+    Chunk,
+    Filled,
+    RawChunk,
+    Table,
+    frequent_buckets,
+    in_threads,
+    inverse_frequencies,
+    n_threads,
+    normalised,
+    read_chunk,
+    split_chunks,
+    vocabulary,
+)
+from eitheror.text.options import TextOptions
+
+__all__ = ["Featurizer"]
+
+_SMALL = 20_000  # characters below which starting Numba costs more than plain Python
+
+
+@dataclass(frozen=True, eq=False)
+class Featurizer:
+    """A fitted vocabulary: turns texts into `Rows`.
+
+    Made by `Featurizer.fit` or, from a stored model, by `Featurizer.from_parts`. Feature numbers:
+    the bias (weighting "mean" only), then the words, then the n-gram buckets, each by falling
+    count.
+
+    Parameters
+    ----------
+    options : TextOptions
+    word_bytes : uint8 array
+        The words in UTF-8, one after the other.
+    word_lengths : int32 array of shape (n_words,)
+        Bytes of each word.
+    buckets : int32 array of shape (n_ngrams,)
+        The hash buckets that have rows.
+    idf : float32 array of shape (n_features,), or None
+        Weights of weighting "tfidf".
+
+    Examples
+    --------
+    >>> featurizer, rows = Featurizer.fit(["One word, two words"], TextOptions())
+    >>> featurizer.words()
+    ['one', 'word', ',', 'two', 'words']
+    >>> rows.indices.tolist()
+    [0, 1, 2, 3, 4, 5]
+    >>> featurizer.transform(["two new words"]).indices.tolist()
+    [0, 4, 5]
+    """
+
+    options: TextOptions
+    word_bytes: NDArray[np.uint8]
+    word_lengths: NDArray[np.int32]
+    buckets: NDArray[np.int32]
+    idf: NDArray[np.float32] | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tables that are made on first use are not copied or pickled.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows."""
+        return self._bias + len(self.word_lengths) + len(self.buckets)
+
+    def words(self) -> list[str]:
+        """Return the vocabulary, by falling count; word i is feature i, or i + 1 after a bias."""
+        ends = np.cumsum(self.word_lengths, dtype=np.int64).tolist()
+        data = self.word_bytes.tobytes()
+        return [data[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=False)]
+
+    @classmethod
+    def fit(
+        cls, texts: Sequence[str], options: TextOptions, n_jobs: int = 1
+    ) -> tuple[Featurizer, Rows]:
+        """Learn the vocabulary of the texts and return it with the texts' rows.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        options : TextOptions
+        n_jobs : int
+            Threads; -1 is all cores. The result does not depend on it.
+
+        Returns
+        -------
+        featurizer : Featurizer
+        rows : Rows
+            What `featurizer.transform(texts)` gives.
+
+        Raises
+        ------
+        TypeError
+            If an item is not a str.
+        ValueError
+            If a text holds half a surrogate pair, which is no character.
+        """
+        n_jobs = n_threads(n_jobs)
+        read = partial(read_chunk, options=options, scratch=local())
+        chunks = in_threads(read, split_chunks(texts), n_jobs)
+        words, word_rows = vocabulary(chunks, options)
+        buckets = frequent_buckets(chunks, options, n_jobs)
+        featurizer = cls(options, *words, buckets, None)
+        _ = featurizer._bucket_rows  # made once, before several threads ask for it
+        items = list(zip(chunks, word_rows, strict=True))
+        parts = in_threads(featurizer._fill, items, n_jobs)
+        if options.weighting == "tfidf":
+            idf = inverse_frequencies(
+                [indices for _, indices, _ in parts], len(texts), featurizer.n_features
+            )
+            featurizer = cls(options, *words, buckets, idf)
+        return featurizer, Rows.concatenate(in_threads(featurizer._weigh, parts, n_jobs))
+
+    def transform(self, texts: Sequence[str], n_jobs: int = 1, *, first_row: int = 0) -> Rows:
+        """Rows of texts; words and n-grams that were not seen in `fit` are left out.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        n_jobs : int
+            Threads; -1 is all cores. The result does not depend on it.
+        first_row : int
+            What error messages call the first text.
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`.
+        """
+        chunks = split_chunks(texts, first_row)
+        if len(chunks) == 1 and sum(map(len, chunks[0][1])) < _SMALL:
+            return self._rows(self._transform_plain(*chunks[0]), weigh_plain)
+        return self._transform_compiled(chunks, n_jobs)
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the arrays, for JSON."""
+        options = asdict(self.options)
+        return {**options, "char_ngrams": list(self.options.char_ngrams)}
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays, by name."""
+        arrays: dict[str, NDArray[Any]] = {
+            "words.bytes": self.word_bytes,
+            "words.lengths": self.word_lengths,
+            "ngrams.buckets": self.buckets,
+        }
+        return arrays if self.idf is None else {**arrays, "idf": self.idf}
+
+    @classmethod
+    def from_parts(cls, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Featurizer:
+        """Inverse of `config` and `tensors`, checked.
+
+        Parameters
+        ----------
+        config : mapping
+            What `config` gave.
+        tensors : mapping of str to array
+            What `tensors` gave; other names are ignored.
+
+        Returns
+        -------
+        Featurizer
+
+        Raises
+        ------
+        ValueError
+            If a key or an array is missing, or holds what no `fit` can have made.
+        """
+        known = {field.name for field in fields(TextOptions)}
+        if set(config) != known:
+            raise ValueError(f"text options {sorted(config)} came; {sorted(known)} were expected")
+        options = TextOptions(**config)
+        dtypes: dict[str, type[np.generic]] = {
+            "words.bytes": np.uint8,
+            "words.lengths": np.int32,
+            "ngrams.buckets": np.int32,
+        }
+        if options.weighting == "tfidf":
+            dtypes["idf"] = np.float32
+        arrays = [_checked(tensors, name, dtype) for name, dtype in dtypes.items()]
+        idf = arrays[3] if options.weighting == "tfidf" else None
+        featurizer = cls(options, arrays[0], arrays[1], arrays[2], idf)
+        featurizer._check()
+        return featurizer
+
+    @property
+    def _bias(self) -> int:
+        return int(self.options.weighting == "mean")
+
+    @cached_property
+    def _word_hashes(self) -> NDArray[np.uint64]:
+        return hash_words(self.word_bytes, self.word_lengths.astype(np.int64))
+
+    @cached_property
+    def _row_of_hash(self) -> dict[int, int]:
+        return {h: row for row, h in enumerate(self._word_hashes.tolist(), start=self._bias)}
+
+    @cached_property
+    def _table(self) -> Table:
+        table = Table(2 * len(self.word_lengths))
+        table.add(self._word_hashes)
+        return table
+
+    @cached_property
+    def _bucket_rows(self) -> NDArray[np.int32]:
+        size = self.options.bucket if self.options.has_ngrams else 0
+        rows = np.full(size, -1, dtype=np.int32)
+        first = self._bias + len(self.word_lengths)
+        rows[self.buckets] = np.arange(first, first + len(self.buckets), dtype=np.int32)
+        return rows
+
+    def _check(self) -> None:
+        lengths = self.word_lengths
+        if len(lengths) and (lengths.min() < 1 or lengths.max() > MAX_WORD_BYTES):
+            raise ValueError(f"words.lengths: a length outside 1 .. {MAX_WORD_BYTES}")
+        total = int(lengths.sum(dtype=np.int64))
+        if total != len(self.word_bytes):
+            raise ValueError(
+                f"words.bytes has {len(self.word_bytes)} bytes; words.lengths adds up to {total}"
+            )
+        if len(np.unique(self._word_hashes)) != len(lengths):
+            raise ValueError("words.bytes: a word stands there twice")
+        try:
+            self.words()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"words.bytes is not UTF-8: {error}") from None
+        size = self.options.bucket if self.options.has_ngrams else 0
+        if len(self.buckets) and (self.buckets.min() < 0 or self.buckets.max() >= size):
+            raise ValueError(f"ngrams.buckets: a bucket outside 0 .. {size - 1}")
+        if len(np.unique(self.buckets)) != len(self.buckets):
+            raise ValueError("ngrams.buckets: a bucket stands there twice")
+        if self.idf is not None and len(self.idf) != self.n_features:
+            raise ValueError(f"idf has {len(self.idf)} values for {self.n_features} features")
+        if self.idf is not None and not ((self.idf > 0) & (self.idf < np.inf)).all():
+            raise ValueError("idf: a weight that is not finite and above 0")
+
+    def _transform_compiled(self, chunks: Sequence[RawChunk], n_jobs: int) -> Rows:
+        table, _ = self._table, self._bucket_rows  # made once, before several threads ask for them
+        scratch = local()
+
+        def rows_of(raw: RawChunk) -> Rows:
+            chunk = read_chunk(raw, self.options, scratch)
+            found = table.find(chunk.hashes)
+            found[found >= 0] += self._bias
+            return self._weigh(self._fill((chunk, found)))
+
+        return Rows.concatenate(in_threads(rows_of, chunks, n_threads(n_jobs)))
+
+    def _transform_plain(self, first: int, texts: Sequence[str]) -> Filled:
+        known: dict[str, tuple[int, list[int]]] = {}
+        rows = [
+            self._row_plain(normalised(text, number, self.options).decode(), known)
+            for number, text in enumerate(texts, start=first)
+        ]
+        repeats = None
+        if self.options.weighting == "tfidf":
+            counted = [_count(row) for row in rows]
+            rows = [list(row) for row in counted]
+            repeats = np.array([n for row in counted for n in row.values()], dtype=np.int32)
+        row_ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        return row_ends, np.array([f for row in rows for f in row], dtype=np.int32), repeats
+
+    def _row_plain(self, text: str, known: dict[str, tuple[int, list[int]]]) -> list[int]:
+        words = tokenise(text, self.options.split_punctuation)
+        for word in words:
+            if word not in known:
+                known[word] = self._word_features(word)
+        row = [0] * self._bias
+        for word in words:
+            row += known[word][1]
+        if self.options.word_ngrams > 1:
+            hashes = [known[word][0] for word in words]
+            row += self._rows_of_buckets(
+                ngram_buckets(hashes, self.options.word_ngrams, self.options.bucket)
+            )
+        return row
+
+    def _rows_of_buckets(self, buckets: list[int]) -> list[int]:
+        return [row for row in self._bucket_rows[buckets].tolist() if row >= 0] if buckets else []
+
+    def _word_features(self, word: str) -> tuple[int, list[int]]:
+        h = hash_word(word.encode())
+        rows = [self._row_of_hash[h]] if h in self._row_of_hash else []
+        shortest, longest = self.options.char_ngrams
+        if longest:
+            buckets = subword_buckets(word, shortest, longest, self.options.bucket)
+            rows += self._rows_of_buckets(buckets)
+        return h, rows
+
+    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
+        from eitheror._kernels import tokens
+
+        chunk, word_rows = item
+        n_subwords = np.diff(chunk.subword_ends, prepend=0)
+        most = (
+            len(chunk.token_ends) * self._bias
+            + len(chunk.ids) * self.options.word_ngrams
+            + int(chunk.counts @ n_subwords)
+        )
+        row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
+        indices = np.empty(most, dtype=np.int32)
+        n = tokens.fill(
+            chunk.ids,
+            chunk.token_ends,
+            word_rows.astype(np.int32),
+            chunk.hashes,
+            chunk.subword_ends,
+            self._bucket_rows[chunk.subwords] if len(chunk.subwords) else chunk.subwords,
+            self.options.word_ngrams,
+            self._bucket_rows,
+            self._bias,
+            row_ends,
+            indices,
+        )
+        if self.options.weighting == "mean":
+            return row_ends, indices[:n], None
+        repeats = np.empty(n, dtype=np.int32)
+        place_of = np.full(self.n_features, -1, dtype=np.int32)
+        n = tokens.combine(row_ends, indices, repeats, place_of)
+        return row_ends, indices[:n], repeats[:n]
+
+    def _weigh(self, filled: Filled) -> Rows:
+        from eitheror._kernels import tokens
+
+        return self._rows(filled, tokens.weigh)
+
+    def _rows(self, filled: Filled, weigh: Callable[..., None]) -> Rows:
+        row_ends, indices, repeats = filled
+        indptr = np.concatenate([np.zeros(1, dtype=np.int64), row_ends])
+        if self.idf is None or repeats is None:
+            lengths = np.diff(indptr)
+            weights = (1 / np.maximum(lengths, 1)).astype(np.float32)
+            return Rows(indptr, indices, np.repeat(weights, lengths), self.n_features)
+        damped = 1 + np.log(np.arange(1, int(repeats.max(initial=0)) + 1)).astype(np.float32)
+        values = np.empty(len(indices), dtype=np.float32)
+        weigh(row_ends, indices, repeats, damped, self.idf, values)
+        return Rows(indptr, indices, values, self.n_features)
+
+
+def _count(features: Iterable[int]) -> dict[int, int]:
+    # In order of first occurrence, as the kernel `combine` has them.
+    counts: dict[int, int] = {}
+    for feature in features:
+        counts[feature] = counts.get(feature, 0) + 1
+    return counts
+
+
+def _checked(tensors: Mapping[str, Any], name: str, dtype: Any) -> NDArray[Any]:
+    if name not in tensors:
+        raise ValueError(f"{name}: the array is missing")
+    array = np.asarray(tensors[name])
+    if array.dtype != dtype or array.ndim != 1:
+        raise ValueError(
+            f"{name}: {array.dtype} of shape {array.shape} came; one-dimensional "
+            f"{np.dtype(dtype)} was expected"
+        )
+    return array

@@ -1,0 +1,172 @@
+"""Trainer of averaged embeddings (fastText's model): the parameters and what one epoch does.
+
+Every embedding row starts at random, uniform in [-1/dim, 1/dim]; the output rows start at 0. Rows
+are padded with zeros to the vector size, and padding stays zero by itself.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.embedding import embedding_epoch, embedding_loss
+from eitheror._kernels.losses import CODES, EVALUATION
+from eitheror.model import EmbeddingParameters
+from eitheror.training.examples import Examples
+from eitheror.training.options import TrainOptions
+
+__all__ = ["EmbeddingTrainer"]
+
+_LANES = 8
+_ADAGRAD_START = 1e-3
+_MERGE_ROWS = 256
+
+Floats = NDArray[np.float32]
+
+
+class EmbeddingTrainer:
+    """Embeddings and output weights under training.
+
+    Parameters
+    ----------
+    n_features : int
+    bias : float32 array of shape (n_classes,)
+        Where the intercepts start.
+    options : TrainOptions
+        Resolved.
+    class_weight : float32 array of shape (n_classes,) or None
+        Factor of each class's gradient.
+    n_jobs : int
+        Threads; used by `hogwild` only.
+    start : EmbeddingParameters, optional
+        Where the parameters start.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        bias: Floats,
+        options: TrainOptions,
+        *,
+        class_weight: Floats | None,
+        n_jobs: int,
+        start: Any = None,
+    ) -> None:
+        self.options = options
+        self.n_jobs = n_jobs
+        self.code = CODES[options.loss]
+        assert options.dim is not None
+        self.dim = options.dim
+        width = -(-self.dim // _LANES) * _LANES
+        self.embedding = np.zeros((n_features, width), np.float32)
+        self.weight = np.zeros((len(bias), width), np.float32)
+        self.bias = np.array(bias, np.float32)
+        if start is None:
+            draws = np.random.default_rng([options.seed, 0]).random(
+                (n_features, self.dim), dtype=np.float32
+            )
+            self.embedding[:, : self.dim] = (2.0 * draws - 1.0) / self.dim
+        else:
+            self.embedding[:, : self.dim] = start.embedding
+            self.weight[:, : self.dim] = start.weight
+        adaptive = options.optimizer == "adagrad"
+        self.squares = np.full(n_features if adaptive else 0, _ADAGRAD_START, np.float32)
+        self.weight_squares = np.full(len(bias) if adaptive else 0, _ADAGRAD_START, np.float32)
+        self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
+
+    def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
+        """One pass over the rows of `order`; returns the weighted sum of their losses."""
+        if not self.options.hogwild or self.n_jobs == 1:
+            return self._pass(examples, order, (number, number + 1), self.weight, self.bias)
+        lock = Lock()
+        parts = np.array_split(order, self.n_jobs)
+        with ThreadPoolExecutor(self.n_jobs) as pool:
+            return float(sum(pool.map(lambda p: self._share(examples, p, number, lock), parts)))
+
+    def _share(
+        self, examples: Examples, order: NDArray[np.int64], number: int, lock: Lock
+    ) -> float:
+        """One thread's part of an epoch: shared embeddings, output weights merged now and then.
+
+        Every row touches all output weights; if threads wrote to the same ones, each would wait
+        for the other's cache and two would be slower than one.
+        """
+        weight, bias = self.weight.copy(), self.bias.copy()
+        old_weight, old_bias = weight.copy(), bias.copy()
+        total = 0.0
+        starts = range(0, len(order), _MERGE_ROWS)
+        for start in starts:
+            stop = min(start + _MERGE_ROWS, len(order))
+            span = (number + start / len(order), number + stop / len(order))
+            total += self._pass(examples, order[start:stop], span, weight, bias)
+            with lock:
+                self.weight += weight - old_weight
+                self.bias += bias - old_bias
+                weight[...], bias[...] = self.weight, self.bias
+            old_weight[...], old_bias[...] = weight, bias
+        return total
+
+    def _pass(
+        self,
+        examples: Examples,
+        order: NDArray[np.int64],
+        span: tuple[float, float],
+        weight: Floats,
+        bias: Floats,
+    ) -> float:
+        """Visit rows between two moments of training, counted in epochs."""
+        options = self.options
+        assert options.epochs is not None
+        assert options.lr is not None
+        first_rate, last_rate = (options.lr * (1.0 - e / options.epochs) for e in span)
+        features, targets = examples.arrays()
+        return embedding_epoch(
+            order,
+            features,
+            targets,
+            self.class_weight,
+            self.embedding,
+            weight,
+            bias,
+            self.squares,
+            self.weight_squares,
+            self.code,
+            first_rate,
+            last_rate,
+            options.label_smoothing,
+            options.seed,
+            int(span[0]),
+        )
+
+    def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
+        """Weighted sum of the statement losses of the rows of `order`."""
+        return embedding_loss(
+            order,
+            *examples.arrays(),
+            self.embedding,
+            self.weight,
+            self.bias,
+            EVALUATION[self.code],
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Every array that the next epoch starts from, by name; the arrays themselves."""
+        return {
+            "embedding": self.embedding,
+            "weight": self.weight,
+            "bias": self.bias,
+            "squares": self.squares,
+            "weight_squares": self.weight_squares,
+        }
+
+    def parameters(self) -> EmbeddingParameters:
+        """Return the model's parameters, without the padding."""
+        return EmbeddingParameters(
+            np.ascontiguousarray(self.embedding[:, : self.dim]),
+            np.ascontiguousarray(self.weight[:, : self.dim]),
+            self.bias,
+        )

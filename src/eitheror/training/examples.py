@@ -1,0 +1,58 @@
+"""`Examples`: features, targets and weights of the same rows, as the kernels read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.common import Features, Targets
+from eitheror._kernels.rows import Rows
+from eitheror.labels import UNKNOWN, SparseTargets
+
+__all__ = ["Examples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Rows of features with what is known about each.
+
+    Parameters
+    ----------
+    rows : Rows
+    targets : SparseTargets
+    weight : float32 array of shape (n_samples,)
+    """
+
+    rows: Rows
+    targets: SparseTargets
+    weight: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def take(self, positions: NDArray[np.int64]) -> Examples:
+        """Return these rows, in this order."""
+        return Examples(
+            self.rows.take(positions), self.targets.take(positions), self.weight[positions]
+        )
+
+    def speaking(self) -> NDArray[np.int64]:
+        """Positions of the rows that say something and count."""
+        return np.flatnonzero((self.targets.mode != UNKNOWN) & (self.weight > 0))
+
+    def arrays(self) -> tuple[Features, Targets]:
+        """Return the arrays as the kernels take them."""
+        rows, targets = self.rows, self.targets
+        return Features(rows.indptr, rows.indices, rows.values), Targets(
+            targets.indptr,
+            targets.indices,
+            targets.values,
+            targets.rest,
+            targets.mode,
+            targets.group_indptr,
+            targets.group_ends,
+            targets.group_indices,
+            self.weight,
+        )

@@ -1,0 +1,350 @@
+"""`fit`: inputs and labels in, a `Model` out.
+
+Texts go through a `Featurizer` and one of two SGD trainers (sparse linear, averaged embeddings);
+tables of numbers go to `eitheror.training.numeric`. Everything that was decided on the way is
+recorded in `model.options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eitheror._kernels.rows import Rows
+from eitheror.labels import Labels, SparseTargets
+from eitheror.losses import LOSSES
+from eitheror.model import EmbeddingParameters, LinearParameters, Model, SparseWeight
+from eitheror.text import Featurizer
+from eitheror.training.checkpoint import Checkpoint
+from eitheror.training.examples import Examples
+from eitheror.training.loop import run_epochs
+from eitheror.training.options import TrainOptions, resolve, text_options
+from eitheror.training.priors import apply_class_weight, check_sample_weight, class_prior
+
+__all__ = ["fit"]
+
+Progress = Callable[[dict[str, Any]], None]
+_SEPARABLE = ("ova", "ova-n")
+# Weights of a linear model above this many fall back to embeddings: 2 GB, and an epoch of minutes.
+_MAX_WEIGHTS = 500_000_000
+
+
+def fit(
+    inputs: Any,
+    labels: Labels,
+    options: TrainOptions | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    valid: tuple[Any, Labels] | None = None,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+    warm_start: Model | None = None,
+) -> Model:
+    """Train a model on statements about the truth.
+
+    Parameters
+    ----------
+    inputs : sequence of str, or array or sparse matrix of shape (n_samples, n_features)
+        Texts or numbers.
+    labels : Labels
+        ``(n_samples,)`` statements of either task; rows that say nothing are passed over.
+    options : TrainOptions, optional
+        What is left None is chosen; see `eitheror.training.options`.
+    sample_weight : array of shape (n_samples,), optional
+        Weight 2 is the row twice.
+    valid : tuple of (inputs, labels), optional
+        Held-out rows with the same classes: their likelihood is reported after each epoch, and
+        `patience` watches it.
+    n_jobs : int
+        Threads; -1 is all cores. The model does not depend on it unless `hogwild` is set.
+    progress : callable, optional
+        Called with a dict: ``{"event": "choice", "message"}`` when something was decided, and
+        ``{"event": "epoch", "epoch", "epochs", "loss"[, "valid_loss"]}`` after each epoch.
+    checkpoint : Checkpoint, optional
+        Where to keep the state between epochs (texts only).
+    resume : bool
+        Go on from the checkpoint if it exists; the model is the one that an undisturbed run gives.
+    warm_start : Model, optional
+        Start from the features and parameters of this model (texts only).
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        For labels that say nothing, a loss that does not fit the task, or wrong shapes.
+    TrainingDivergedError
+        If the loss stops being finite.
+
+    Examples
+    --------
+    >>> from eitheror.labels import Labels, not_
+    >>> texts = ["red apple", "blue sky", "green apple", "grey sky"]
+    >>> labels = Labels(["fruit", "air", not_("air"), "air"])
+    >>> model = fit(texts, labels, TrainOptions(epochs=20))
+    >>> model.predict_proba(["apple"]).argmax(axis=1)
+    array([1])
+    """
+    options = options or TrainOptions()
+    _check_lengths(inputs, labels)
+    text = _is_text(inputs)
+    plan = resolve(options, labels.task, text=text, n_samples=len(labels))
+    if plan.features == "numeric":
+        _refuse_for_numbers(checkpoint, warm_start)
+        return _fit_numbers(inputs, labels, plan, sample_weight, valid, n_jobs, progress)
+    job = _Job(n_jobs, progress, checkpoint, resume, warm_start)
+    return job.run(inputs, labels, options, plan, sample_weight, valid)
+
+
+class _Job:
+    """One call of `fit` on texts: what does not change between a first try and a fallback."""
+
+    def __init__(
+        self,
+        n_jobs: int,
+        progress: Progress | None,
+        checkpoint: Checkpoint | None,
+        resume: bool,
+        warm_start: Model | None,
+    ) -> None:
+        self.n_jobs = _n_threads(n_jobs)
+        self.progress = progress
+        self.checkpoint = checkpoint
+        self.resume = resume
+        self.warm_start = warm_start
+
+    def run(
+        self,
+        texts: Sequence[str],
+        labels: Labels,
+        given: TrainOptions,
+        plan: TrainOptions,
+        sample_weight: ArrayLike | None,
+        valid: tuple[Any, Labels] | None,
+    ) -> Model:
+        """Featurise, choose, train, and put the model together."""
+        weight = check_sample_weight(sample_weight, len(labels))
+        targets = labels.sparse()
+        _check_targets(labels, targets, plan.loss)
+        targets, weight, column_weight = apply_class_weight(
+            plan.class_weight, plan.loss, labels, targets, weight
+        )
+        featurizer, rows, plan = self._features(texts, labels.n_classes, given, plan)
+        examples = Examples(rows, targets, weight)
+        examples, held_out = self._held_out(examples, featurizer, labels, valid, plan)
+        trainer = self._trainer(examples, plan, column_weight)
+        history = run_epochs(
+            trainer,
+            examples,
+            plan,
+            valid=held_out,
+            progress=self.progress,
+            checkpoint=self.checkpoint,
+            resume=self.resume,
+        )
+        recorded = {**plan.to_dict(), "history": history}
+        return Model(
+            task=labels.task,
+            classes=list(labels.classes),
+            options=recorded,
+            loss=plan.loss,
+            featurizer=featurizer,
+            parameters=trainer.parameters(),
+        )
+
+    def _say(self, message: str) -> None:
+        if self.progress is not None:
+            self.progress({"event": "choice", "message": message})
+
+    def _features(
+        self, texts: Sequence[str], n_classes: int, given: TrainOptions, plan: TrainOptions
+    ) -> tuple[Featurizer, Rows, TrainOptions]:
+        if self.warm_start is not None:
+            featurizer = self.warm_start.featurizer
+            if featurizer is None:
+                raise ValueError("warm_start is a model of numbers, and texts came")
+            return featurizer, featurizer.transform(texts, self.n_jobs), plan
+        featurizer, rows = Featurizer.fit(texts, text_options(plan), self.n_jobs)
+        if plan.features == "embedding" or rows.n_features * n_classes <= _MAX_WEIGHTS:
+            return featurizer, rows, plan
+        size = f"{rows.n_features:,} features x {n_classes:,} classes"
+        if given.features == "tfidf":
+            raise ValueError(
+                f"a linear model of {size} needs {rows.n_features * n_classes * 4 / 1e9:.0f} GB; "
+                "use features='embedding', a larger ngram_min_count or a smaller bucket"
+            )
+        self._say(f"{size} are too many for a linear model: averaged embeddings are trained")
+        plan = resolve(
+            replace(given, features="embedding"),
+            LOSSES[plan.loss].task,
+            text=True,
+            n_samples=len(texts),
+        )
+        featurizer, rows = Featurizer.fit(texts, text_options(plan), self.n_jobs)
+        return featurizer, rows, plan
+
+    def _held_out(
+        self,
+        examples: Examples,
+        featurizer: Featurizer,
+        labels: Labels,
+        valid: tuple[Any, Labels] | None,
+        plan: TrainOptions,
+    ) -> tuple[Examples, Examples | None]:
+        if valid is not None:
+            texts, held_out = valid
+            _check_lengths(texts, held_out)
+            if held_out.task != labels.task:
+                raise ValueError(
+                    f"the validation labels are {held_out.task} and the training labels "
+                    f"{labels.task}: read both with the same task="
+                )
+            if held_out.classes != labels.classes:
+                held_out = held_out.with_classes(labels.classes)
+            weight = np.ones(len(held_out), dtype=np.float32)
+            rows = featurizer.transform(texts, self.n_jobs)
+            return examples, Examples(rows, held_out.sparse(), weight)
+        if plan.patience is None:
+            return examples, None
+        speaking = examples.speaking()
+        count = max(1, round(plan.validation * len(speaking)))
+        if count >= len(speaking):
+            raise ValueError(
+                f"patience needs held-out rows, and only {len(speaking)} rows say something; "
+                "give valid=(inputs, labels), or leave patience out"
+            )
+        chosen = np.random.default_rng([plan.seed, 2]).permutation(speaking)[:count]
+        rest = np.setdiff1d(np.arange(len(examples)), chosen)
+        self._say(f"{count} rows are held out to decide when to stop")
+        return examples.take(rest), examples.take(np.sort(chosen))
+
+    def _trainer(
+        self, examples: Examples, plan: TrainOptions, class_weight: NDArray[np.float32] | None
+    ) -> Any:
+        n_features, targets = examples.rows.n_features, examples.targets
+        start = self.warm_start.parameters if self.warm_start is not None else None
+        bias = _start_bias(examples, plan) if start is None else start.bias
+        if plan.features == "embedding":
+            from eitheror.training.embedding import EmbeddingTrainer
+
+            if not isinstance(start, EmbeddingParameters | None):
+                raise ValueError("warm_start is a linear model: use features='tfidf'")
+            if start is not None and start.embedding.shape[1] != plan.dim:
+                plan = replace(plan, dim=start.embedding.shape[1])
+            return EmbeddingTrainer(
+                n_features, bias, plan, class_weight=class_weight, n_jobs=self.n_jobs, start=start
+            )
+        from eitheror.training.linear import LinearTrainer
+
+        if not isinstance(start, LinearParameters | None):
+            raise ValueError("warm_start is a model of embeddings: use features='embedding'")
+        return LinearTrainer(
+            n_features,
+            bias,
+            plan,
+            class_weight=class_weight,
+            separable=plan.loss in _SEPARABLE and len(targets.group_indices) == 0,
+            n_jobs=self.n_jobs,
+            start=None if start is None else _dense(start.weight),
+        )
+
+
+def _start_bias(examples: Examples, plan: TrainOptions) -> NDArray[np.float32]:
+    """Log prior (softmax) or log odds (one-vs-all), so that the first steps need not find them."""
+    prior = np.clip(class_prior(examples.targets, examples.weight), 1e-6, 1.0 - 1e-6)
+    if plan.loss in _SEPARABLE:
+        return np.asarray(np.log(prior / (1.0 - prior)), dtype=np.float32)
+    if plan.features == "embedding":
+        return np.zeros(len(prior), dtype=np.float32)
+    return np.asarray(np.log(prior / prior.sum()), dtype=np.float32)
+
+
+def _dense(weight: NDArray[np.float32] | SparseWeight) -> NDArray[np.float32]:
+    return weight.to_dense() if isinstance(weight, SparseWeight) else weight
+
+
+def _fit_numbers(
+    inputs: Any,
+    labels: Labels,
+    plan: TrainOptions,
+    sample_weight: ArrayLike | None,
+    valid: tuple[Any, Labels] | None,
+    n_jobs: int,
+    progress: Progress | None,
+) -> Model:
+    from eitheror.training.numeric import fit_numeric
+
+    _check_targets(labels, labels.sparse(), plan.loss)
+    fitted = fit_numeric(
+        inputs,
+        labels,
+        plan,
+        sample_weight=sample_weight,
+        valid=valid,
+        n_jobs=_n_threads(n_jobs),
+        progress=progress,
+    )
+    return Model(
+        task=labels.task,
+        classes=list(labels.classes),
+        options={**plan.to_dict(), **fitted.chosen},
+        loss=plan.loss,
+        featurizer=None,
+        parameters=fitted.parameters,
+    )
+
+
+def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:
+    if checkpoint is not None or warm_start is not None:
+        raise ValueError(
+            "checkpoint and warm_start are for texts: a linear model on numbers is fitted in one go"
+        )
+
+
+def _n_threads(n_jobs: int) -> int:
+    import os
+
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0: expected a number of threads, or -1 for all cores")
+    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+
+
+def _is_text(inputs: Any) -> bool:
+    if hasattr(inputs, "tocsr") or getattr(getattr(inputs, "dtype", None), "kind", "O") in "fiub":
+        return False
+    first = next(iter(inputs), None)
+    return first is None or isinstance(first, str)
+
+
+def _check_lengths(inputs: Any, labels: Labels) -> None:
+    n = inputs.shape[0] if hasattr(inputs, "shape") else len(inputs)
+    if n != len(labels):
+        raise ValueError(f"{n} inputs came with {len(labels)} labels; expected one label an input")
+    if n == 0:
+        raise ValueError("no rows came: training needs inputs with labels")
+
+
+def _check_targets(labels: Labels, targets: SparseTargets, loss: str) -> None:
+    if labels.task == "multiclass" and labels.n_classes < 2:
+        raise ValueError(
+            f"the labels name only one class ({labels.classes[0]!r}); a classifier needs two or "
+            "more: give the whole list with classes=[...]"
+            if labels.classes
+            else "the labels name no class; a classifier needs two or more"
+        )
+    if not np.any(targets.mode != 0):
+        raise ValueError(f"none of the {len(targets)} labels says anything: all are unknown")
+    if loss != "ova" and len(targets.group_indices):
+        row = int(np.flatnonzero(np.diff(targets.group_indptr))[0])
+        raise ValueError(
+            f"row {row} says 'at least one of' some tags, which loss={loss!r} cannot read; "
+            "use loss='ova', or leave such rows out"
+        )

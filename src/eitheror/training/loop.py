@@ -1,0 +1,176 @@
+"""The epoch loop: shuffle, train, watch the held-out statements, stop, keep checkpoints.
+
+In: a trainer (linear or embedding), the examples and resolved options. The trainer is left at the
+parameters to keep. Every random number depends on (seed, epoch) only, so a run needs no other state
+to go on than the trainer's arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror.training.checkpoint import Checkpoint, fingerprint, load_state, save_state
+from eitheror.training.examples import Examples
+from eitheror.training.options import TrainOptions
+
+__all__ = ["Trainer", "TrainingDivergedError", "run_epochs"]
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Trainer(Protocol):
+    """What the loop needs of a trainer."""
+
+    def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
+        """Make one pass over these rows; return the weighted sum of their losses."""
+
+    def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
+        """Return the weighted sum of the losses of these rows."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that the next epoch starts from, by name."""
+
+
+class TrainingDivergedError(ValueError):
+    """The loss stopped being a finite number."""
+
+
+@dataclass
+class _Run:
+    """What happened so far; plain JSON values but for `best`."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    finished: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, NDArray[Any]] | None = None
+
+
+def run_epochs(
+    trainer: Trainer,
+    examples: Examples,
+    options: TrainOptions,
+    *,
+    valid: Examples | None = None,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+) -> list[dict[str, float]]:
+    """Train for `options.epochs` epochs, or until `options.patience` says stop.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Changed in place.
+    examples, valid : Examples
+        Rows to learn from, and rows to watch.
+    options : TrainOptions
+        Resolved.
+    progress : callable, optional
+        Called after each epoch with `event`, `epoch`, `epochs`, `loss` and, if there are
+        validation rows, `valid_loss`.
+    checkpoint : Checkpoint, optional
+    resume : bool
+        Go on from the checkpoint, if there is one.
+
+    Returns
+    -------
+    list of dict
+        One `{"epoch", "loss"[, "valid_loss"]}` an epoch; mean losses a row.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If a loss is not finite.
+    """
+    assert options.epochs is not None
+    mark = fingerprint(options.to_dict(), examples, valid) if checkpoint else ""
+    run = _Run()
+    if checkpoint and resume and checkpoint.exists():
+        run = _restore(trainer, *load_state(checkpoint, mark))
+    speaking = examples.speaking()
+    while not run.finished and run.epoch < options.epochs:
+        order = np.random.default_rng([options.seed, 1, run.epoch]).permutation(speaking)
+        total = trainer.epoch(examples, order, run.epoch)
+        run.epoch += 1
+        entry = {"epoch": float(run.epoch), "loss": _mean(total, examples, speaking, options)}
+        if valid is not None:
+            watched = valid.speaking()
+            entry["valid_loss"] = _mean(trainer.loss(valid, watched), valid, watched, options)
+            _keep_best(run, trainer, entry["valid_loss"], options.patience)
+        run.history.append(entry)
+        run.finished = run.finished or run.epoch == options.epochs
+        if checkpoint and (run.finished or run.epoch % checkpoint.every == 0):
+            save_state(checkpoint, _arrays(trainer, run), _facts(run, mark))
+        if progress is not None:
+            progress({"event": "epoch", "epochs": options.epochs, **entry, "epoch": run.epoch})
+    if run.best is not None:
+        _copy(run.best, trainer.state())
+    return run.history
+
+
+def _mean(
+    total: float, examples: Examples, rows: NDArray[np.int64], options: TrainOptions
+) -> float:
+    mean = total / max(float(examples.weight[rows].sum(dtype=np.float64)), 1e-30)
+    if not math.isfinite(mean):
+        raise TrainingDivergedError(
+            f"training diverged: the loss is {mean} with lr={options.lr}; "
+            f"use a smaller learning rate (for instance lr={(options.lr or 1.0) / 4:g}) "
+            "or optimizer='adagrad'"
+        )
+    return mean
+
+
+def _keep_best(run: _Run, trainer: Trainer, loss: float, patience: int | None) -> None:
+    if patience is None:
+        return
+    if loss < run.best_loss:
+        run.best_loss, run.best_epoch = loss, run.epoch
+        run.best = {name: array.copy() for name, array in trainer.state().items()}
+    run.finished = run.epoch - run.best_epoch >= patience
+
+
+def _facts(run: _Run, mark: str) -> dict[str, Any]:
+    best_loss = None if math.isinf(run.best_loss) else run.best_loss
+    return {
+        "fingerprint": mark,
+        "epoch": run.epoch,
+        "best_epoch": run.best_epoch,
+        "best_loss": best_loss,
+        "finished": run.finished,
+        "history": run.history,
+    }
+
+
+def _arrays(trainer: Trainer, run: _Run) -> dict[str, NDArray[Any]]:
+    best = {f"best.{name}": array for name, array in (run.best or {}).items()}
+    return {**{f"now.{name}": array for name, array in trainer.state().items()}, **best}
+
+
+def _restore(trainer: Trainer, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> _Run:
+    def part(prefix: str) -> dict[str, NDArray[Any]]:
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+    _copy(part("now."), trainer.state())
+    best_loss = facts["best_loss"]
+    return _Run(
+        facts["epoch"],
+        facts["best_epoch"],
+        math.inf if best_loss is None else best_loss,
+        facts["finished"],
+        facts["history"],
+        part("best.") or None,
+    )
+
+
+def _copy(source: dict[str, NDArray[Any]], target: dict[str, NDArray[Any]]) -> None:
+    for name, array in target.items():
+        array[...] = source[name]

@@ -1,0 +1,256 @@
+"""`TrainOptions`: everything a person can say about training, and how the rest is decided.
+
+In: the options as given (None means "choose"), the task and the kind of input. Out: options with
+every field filled in, which is what the model records. Nothing here depends on a clock, a path or
+the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from eitheror.labels import ClassName, suggest
+from eitheror.losses import LOSSES
+
+__all__ = ["TrainOptions", "resolve", "text_options"]
+
+FEATURES = ("auto", "embedding", "tfidf", "numeric")
+OPTIMIZERS = ("sgd", "adagrad")
+
+# Chosen by benchmarks/defaults.py on held-out training rows of three data sets.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tfidf": {
+        "word_ngrams": 2,
+        "char_ngrams": (3, 5),
+        "bucket": 2_000_000,
+        "min_count": 1,
+        "ngram_min_count": 2,
+        "optimizer": "sgd",
+        "l2": 3e-6,
+    },
+    "embedding": {
+        "word_ngrams": 1,
+        "char_ngrams": (0, 0),
+        "bucket": 2_000_000,
+        "min_count": 1,
+        "ngram_min_count": 1,
+        "dim": 100,
+        "optimizer": "sgd",
+    },
+}
+_MANY_ROWS = 3000
+_PACE = {  # (features, one-vs-all or softmax, optimizer) -> epochs, lr
+    ("tfidf", "sigmoid", "sgd"): (5, 2.0),
+    ("tfidf", "softmax", "sgd"): (5, 2.0),
+    ("tfidf", "sigmoid", "adagrad"): (5, 1.0),
+    ("tfidf", "softmax", "adagrad"): (5, 1.0),
+    ("embedding", "sigmoid", "sgd"): (10, 0.5),
+    ("embedding", "softmax", "sgd"): (10, 0.5),
+    ("embedding", "sigmoid", "adagrad"): (5, 0.3),
+    ("embedding", "softmax", "adagrad"): (5, 0.3),
+}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train and how; None leaves the choice to the defaults.
+
+    Parameters
+    ----------
+    features : {"auto", "embedding", "tfidf", "numeric"}
+        "tfidf": a linear model on weighted word and character n-grams, the choice for texts.
+        "embedding": averaged word vectors, fastText's model; smaller for many classes. "numeric":
+        a linear model on a table of numbers.
+    loss : str
+        "auto": "softmax" where one class is true, "ova" where several may be. Else "softmax",
+        "uniform" (the target spread over the candidates), "random-pick" (a candidate drawn at each
+        visit); or "ova", "ova-n", "pal", "pal-n", "pol" (what fastText does with several tags).
+    epochs : int, optional
+        Passes over the rows.
+    lr : float, optional
+        Learning rate at the start; it falls linearly to 0.
+    dim : int, optional
+        Width of the embeddings.
+    word_ngrams, char_ngrams, bucket, min_count, ngram_min_count, lowercase
+        How a text becomes features: see `eitheror.text.TextOptions`.
+    l2 : float, optional
+        Penalty on the weights of a linear model; for numeric features None chooses it.
+    optimizer : {"sgd", "adagrad"}, optional
+        Plain steps, or steps that shrink for features seen often.
+    label_smoothing : float
+        Share of the loss given to the mean over all classes.
+    class_weight : "balanced" or dict, optional
+        Weight of each class; a row that allows several classes gets their mean.
+    patience : int, optional
+        Stop after so many epochs without a better likelihood of the held-out statements, and keep
+        the best epoch.
+    validation : float
+        Share of the rows held out when `patience` is set and no validation rows are given.
+    seed : int
+        Same data, options and seed: same model.
+    hogwild : bool
+        Several threads write to one model without waiting for each other: faster for embeddings,
+        and not reproducible.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> TrainOptions(loss="ova", epochs=5).epochs
+    5
+    >>> TrainOptions(loss="sofmax")
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown loss 'sofmax' (did you mean "softmax"?)
+    """
+
+    features: str = "auto"
+    loss: str = "auto"
+    epochs: int | None = None
+    lr: float | None = None
+    dim: int | None = None
+    word_ngrams: int | None = None
+    char_ngrams: tuple[int, int] | None = None
+    bucket: int | None = None
+    min_count: int | None = None
+    ngram_min_count: int | None = None
+    lowercase: bool = True
+    l2: float | str | None = None
+    optimizer: str | None = None
+    label_smoothing: float = 0.0
+    class_weight: str | Mapping[ClassName, float] | None = None
+    patience: int | None = None
+    validation: float = 0.1
+    seed: int = 0
+    hogwild: bool = False
+
+    def __post_init__(self) -> None:
+        if self.loss in LOSSES and not LOSSES[self.loss].trainable:
+            raise ValueError(f"loss={self.loss!r} cannot be trained: {LOSSES[self.loss].reason}")
+        _check_word("features", self.features, FEATURES)
+        _check_word("loss", self.loss, ("auto", *LOSSES))
+        if self.optimizer is not None:
+            _check_word("optimizer", self.optimizer, OPTIMIZERS)
+        for name, low in (("epochs", 1), ("dim", 1), ("patience", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or value != int(value) or value < low
+            ):
+                raise ValueError(f"{name}={value!r}: expected a whole number from {low} up")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr={self.lr!r}: expected a number above 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing!r}: expected 0 <= value < 1")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation={self.validation!r}: expected a share between 0 and 1")
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ValueError(
+                f"class_weight={self.class_weight!r}: expected 'balanced', or a weight a class"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain JSON values; what is None is left out."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.char_ngrams is not None:
+            given["char_ngrams"] = list(self.char_ngrams)
+        if isinstance(self.class_weight, Mapping):
+            given["class_weight"] = {str(k): float(v) for k, v in self.class_weight.items()}
+        return given
+
+
+def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:
+    if value not in words:
+        raise ValueError(f"unknown {name} {value!r}{suggest(str(value), words)}")
+
+
+def resolve(
+    options: TrainOptions, task: str, *, text: bool, n_samples: int = _MANY_ROWS
+) -> TrainOptions:
+    """Fill in what the options leave open, for a task and a kind of input.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    task : {"multiclass", "multilabel"}
+    text : bool
+        Whether the inputs are texts (else a table of numbers).
+    n_samples : int
+        Number of rows: few are passed over more often.
+
+    Returns
+    -------
+    TrainOptions
+
+    Raises
+    ------
+    ValueError
+        If the loss does not fit the task, or the features the input.
+
+    Examples
+    --------
+    >>> resolve(TrainOptions(), "multilabel", text=True).loss
+    'ova'
+    """
+    features = _features(options.features, text)
+    loss = _loss(options.loss, task)
+    if features == "numeric":
+        return replace(options, features=features, loss=loss)
+    defaults = dict(_DEFAULTS[features])
+    optimizer = options.optimizer or defaults["optimizer"]
+    family = "sigmoid" if loss in ("ova", "ova-n") else "softmax"
+    epochs, defaults["lr"] = _PACE[features, family, optimizer]
+    defaults["epochs"] = min(4 * epochs, max(epochs, epochs * _MANY_ROWS // max(n_samples, 1)))
+    if features == "embedding" and options.l2:
+        raise ValueError("l2 is for linear models (features='tfidf' or 'numeric'); leave it out")
+    if features == "tfidf" and options.dim is not None:
+        raise ValueError("dim is the width of embeddings: use it with features='embedding'")
+    if isinstance(options.l2, str):
+        raise ValueError(f"l2={options.l2!r}: expected a number, as the features are {features}")
+    missing = {k: v for k, v in defaults.items() if getattr(options, k) is None}
+    return replace(options, features=features, loss=loss, **missing)
+
+
+def _features(features: str, text: bool) -> str:
+    if features == "auto":
+        return "tfidf" if text else "numeric"
+    if text and features == "numeric":
+        raise ValueError("features='numeric' came with texts; use 'tfidf' or 'embedding'")
+    if not text and features != "numeric":
+        raise ValueError(f"features={features!r} reads texts, and numbers came; use 'numeric'")
+    return features
+
+
+def _loss(loss: str, task: str) -> str:
+    if loss == "auto":
+        return "softmax" if task == "multiclass" else "ova"
+    if task == "multilabel" and LOSSES[loss].task != task:
+        raise ValueError(
+            f"loss={loss!r} needs exactly one true class a row, and these labels are tags; "
+            "use 'pol', which is what fastText's softmax does with tags, or 'ova'"
+        )
+    if LOSSES[loss].task != task:
+        raise ValueError(
+            f"loss={loss!r} is for tags (task='multilabel'), and here one class is true in each "
+            "row; use 'softmax', or read the labels with task='multilabel'"
+        )
+    return loss
+
+
+def text_options(options: TrainOptions) -> Any:
+    """`eitheror.text.TextOptions` of resolved options."""
+    from eitheror.text import TextOptions
+
+    return TextOptions(
+        weighting="tfidf" if options.features == "tfidf" else "mean",
+        word_ngrams=options.word_ngrams or 1,
+        char_ngrams=options.char_ngrams or (0, 0),
+        bucket=options.bucket or 2_000_000,
+        min_count=options.min_count or 1,
+        ngram_min_count=options.ngram_min_count or 1,
+        lowercase=options.lowercase,
+    )

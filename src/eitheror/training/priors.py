@@ -1,0 +1,101 @@
+"""What the SGD trainers read from the labels besides the loss: weights and class frequencies.
+
+Class weights reach a kernel in the form that its loss can use: as weights of rows (one class true),
+as factors of the gradient's columns (one-vs-all), or as heavier tags (the losses that pick tags).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eitheror.labels import EVIDENCE, UNKNOWN, Labels, SparseTargets
+from eitheror.training.weights import balanced_or_given, row_weights
+
+__all__ = ["apply_class_weight", "check_sample_weight", "class_prior"]
+
+Floats = NDArray[np.float32]
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
+    """Return one finite weight >= 0 a row; None means 1.
+
+    Raises
+    ------
+    ValueError
+        For a wrong length, or a weight that is negative, nan or infinite.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=np.float32)
+    weight = np.asarray(sample_weight, dtype=np.float32)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight of shape {weight.shape} came with {n_samples} rows; "
+            f"expected ({n_samples},)"
+        )
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(bad):
+        raise ValueError(
+            f"row {bad[0]}: sample weight {weight[bad[0]]}; expected a finite number >= 0"
+        )
+    return weight
+
+
+def apply_class_weight(
+    option: Any, loss: str, labels: Labels, targets: SparseTargets, weight: Floats
+) -> tuple[SparseTargets, Floats, Floats | None]:
+    """Targets, row weights and column factors that together carry the class weights.
+
+    Parameters
+    ----------
+    option : None, "balanced", mapping or array
+    loss : str
+        Resolved.
+    labels, targets : Labels, SparseTargets
+        The same rows.
+    weight : float32 array of shape (n_samples,)
+        Sample weights.
+    """
+    by_class = balanced_or_given(option, labels, targets, weight.astype(np.float64))
+    if by_class is None:
+        return targets, weight, None
+    if loss in ("ova", "ova-n"):
+        return targets, weight, by_class.astype(np.float32)
+    if targets.task == "multiclass":
+        return targets, (weight * row_weights(targets, by_class)).astype(np.float32), None
+    heavier = replace(targets, values=(targets.values * by_class[targets.indices]).astype("f4"))
+    if loss == "pal":
+        return heavier, weight, None
+    # pal-n and pol divide by the row's sum; the row's weight puts the scale back.
+    before, after = _tag_sums(targets), _tag_sums(heavier)
+    mean = np.divide(after, before, out=np.ones(len(targets)), where=before > 0)
+    return heavier, (weight * mean).astype(np.float32), None
+
+
+def _tag_sums(targets: SparseTargets) -> NDArray[np.float64]:
+    rows = np.repeat(np.arange(len(targets)), np.diff(targets.indptr))
+    return np.bincount(rows, targets.values, len(targets)).astype(np.float64)
+
+
+def class_prior(targets: SparseTargets, weight: Floats) -> NDArray[np.float64]:
+    """Share of the weighted rows in which each class is true, shrunk by half a row.
+
+    multiclass: a set counts one share for each member. multilabel: the share among the rows in
+    which the tag's entry is known.
+    """
+    n, k = len(targets), targets.n_classes
+    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    speaks = np.where(targets.mode == UNKNOWN, 0.0, weight)
+    if targets.task == "multilabel":
+        mass = np.bincount(targets.indices, targets.values * speaks[rows], k)
+        closed = np.where(np.isnan(targets.rest), 0.0, speaks)
+        total = closed.sum() + np.bincount(targets.indices, (speaks - closed)[rows], k)
+        return np.asarray((mass + 0.5) / (total + 1.0))
+    rest = np.where(targets.mode == EVIDENCE, targets.rest, 0.0).astype(np.float64)
+    sums = _tag_sums(targets) + rest * (k - np.diff(targets.indptr))
+    share = np.divide(speaks, sums, out=np.zeros(n), where=sums > 0)
+    listed = np.bincount(targets.indices, (targets.values - rest[rows]) * share[rows], k)
+    return np.asarray((listed + float(rest @ share) + 0.5) / (speaks.sum() + 1.0))

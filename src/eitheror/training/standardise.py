@@ -1,0 +1,155 @@
+"""Numeric tables: checked once at the edge, then brought to mean 0 and standard deviation 1.
+
+In: anything that can be a 2-D table of numbers. Out: a C-contiguous array or a CSR matrix, and a
+:class:`Standardiser`. CSR columns are divided by their standard deviation but not centred, which
+would fill them; with an unpenalised intercept the fitted model is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror.model import LinearParameters
+
+__all__ = ["Standardiser", "as_matrix"]
+
+_FLOAT64_CELLS = 8_000_000  # tables with more cells than this are worked on in float32
+_BLOCK_ROWS = 4096
+
+
+def as_matrix(X: Any) -> Any:
+    """Check a table of features and return it as a float array or a CSR matrix.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Finite numbers.
+
+    Returns
+    -------
+    numpy.ndarray or scipy.sparse CSR
+        float32 stays float32, everything else becomes float64.
+
+    Raises
+    ------
+    ValueError
+        For another shape than 2-D, no columns, or an entry that is nan or infinite (named).
+
+    Examples
+    --------
+    >>> as_matrix([[1, 2], [3, 4]]).dtype
+    dtype('float64')
+    """
+    X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+    if X.ndim != 2 or X.shape[1] == 0:
+        raise ValueError(
+            f"features have shape {X.shape}; expected a table (n_samples, n_features) with at "
+            "least one column"
+        )
+    if X.dtype != np.float32:
+        X = X.astype(np.float64)
+    _check_finite(X)
+    return X
+
+
+def _check_finite(X: Any) -> None:
+    values = X.data if hasattr(X, "tocsr") else X
+    # the sum is finite unless an entry is not (or the sum overflows): a cheap first look
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    if hasattr(X, "tocsr"):
+        at = int(np.flatnonzero(bad)[0])
+        row, column = int(np.searchsorted(X.indptr, at, side="right")) - 1, int(X.indices[at])
+        value = values[at]
+    else:
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        value = values[row, column]
+    raise ValueError(
+        f"features row {row}, column {column} is {value}; expected a finite number: replace "
+        "missing values first (an imputer, or an indicator column)"
+    )
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Column means (None for CSR input) and scales; constant columns have scale 1.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 5.0], [3.0, 5.0]])
+    >>> Standardiser.fit(X).transform(X).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+
+    mean: NDArray[np.float64] | None
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, X: Any, weight: NDArray[np.float64] | None = None) -> Standardiser:
+        """Measure the columns of a table that :func:`as_matrix` returned; `weight` is per row."""
+        if weight is None:
+            weight = np.ones(X.shape[0])
+        total = weight.sum()
+        if hasattr(X, "tocsr"):
+            return _fit_sparse(X, weight, total)
+        mean = sum(w @ part for part, w in _blocks(X, weight)) / total
+        variance = sum(w @ (part - mean) ** 2 for part, w in _blocks(X, weight)) / total
+        return cls(mean, _scale(variance, mean, X.shape[0]))
+
+    def transform(self, X: Any) -> Any:
+        """Return the standardised table, in float64 while it is small and float32 beyond."""
+        dtype = np.float64 if X.shape[0] * X.shape[1] <= _FLOAT64_CELLS else np.float32
+        if hasattr(X, "tocsr"):
+            scaled = X.copy() if X.dtype == np.float64 else X.astype(np.float64)
+            scaled.data /= self.scale[scaled.indices]
+            return scaled
+        if self.mean is None:
+            return (X / self.scale).astype(dtype)
+        out = np.empty(X.shape, dtype=dtype)
+        for start in range(0, len(X), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            out[part] = (X[part] - self.mean) / self.scale
+        return out
+
+    def parameters(self, theta: NDArray[np.float64], n_classes: int) -> LinearParameters:
+        """Put the model together from weights (row by row) and intercepts, laid end to end."""
+        weight, bias = theta[:-n_classes], theta[-n_classes:]
+        return LinearParameters(
+            weight=weight.reshape(-1, n_classes).astype(np.float32),
+            bias=bias.astype(np.float32),
+            mean=self.mean,
+            scale=self.scale,
+        )
+
+
+def _blocks(X: Any, weight: NDArray[np.float64]) -> Any:
+    for start in range(0, len(X), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        yield X[part].astype(np.float64, copy=False), weight[part]
+
+
+def _fit_sparse(X: Any, weight: NDArray[np.float64], total: float) -> Standardiser:
+    values = X.data.astype(np.float64)
+    entry_weight = np.repeat(weight, np.diff(X.indptr))
+    d = X.shape[1]
+    mean = np.bincount(X.indices, entry_weight * values, d) / total
+    # sum over stored entries of (x - m)^2, plus m^2 for every entry that is not stored
+    deviation = np.bincount(X.indices, entry_weight * (values - mean[X.indices]) ** 2, d)
+    stored = np.bincount(X.indices, entry_weight, d)
+    variance = (deviation + (total - stored) * mean**2) / total
+    return Standardiser(None, _scale(variance, mean, X.shape[0]))
+
+
+def _scale(variance: NDArray[np.float64], mean: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    # a constant column has only rounding errors left: no scale can be read from it
+    eps = np.finfo(np.float64).eps
+    constant = variance <= n * eps * variance + (n * eps * mean) ** 2
+    return np.sqrt(np.where(constant, 1.0, variance))
