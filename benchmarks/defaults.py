@@ -33,7 +33,7 @@ GRID = {
     ]
     + [
         {"optimizer": "adagrad", "lr": lr, "epochs": epochs}
-        for lr, epochs in itertools.product((0.5, 1.0, 2.0), (3, 5))
+        for lr, epochs in itertools.product((0.25, 0.4, 0.5, 1.0, 2.0), (3, 5))
     ],
     "features": [
         {"word_ngrams": 1, "char_ngrams": (0, 0)},

@@ -418,8 +418,17 @@ class TestPredict:
         rows = '{"text": "a"}\n{"txet": "b"}\n{"text": "c"}\n'
         result = run("predict", models / "tickets", "-", "--skip-bad", "--json", stdin=rows)
         assert [False, True, False] == [line == "null" for line in result.out.splitlines()]
-        assert "1 row" in result.err
+        assert "skipped stdin:2: " in result.err
+        assert "1 row could not be read" in result.err
         assert 2 == run("predict", models / "tickets", "-", stdin=rows).code
+
+    def test_numbers_among_texts_are_bad_rows(self, run, models):
+        """A row of features for a model of texts is an error with its line, or null."""
+        rows = '{"text": "a"}\n{"features": [1]}\n'
+        result = run("predict", models / "tickets", "-", stdin=rows)
+        assert (2, True) == (result.code, result.err.startswith("stdin:2: numbers came"))
+        result = run("predict", models / "tickets", "-", "--skip-bad", stdin=rows)
+        assert (0, "null") == (result.code, result.out.splitlines()[1])
 
     def test_tags_are_tab_separated(self, run, models, tmp_path):
         """Several tags stand in one line with tabs between; none is an empty line."""
@@ -577,3 +586,12 @@ def test_the_demo_shows_the_whole_way(run):
     }
     for part in ("$ eitheror train", "$ eitheror audit", "accuracy", "billing"):
         assert part in result.out
+
+
+@pytest.mark.slow
+def test_the_demo_for_programs(run):
+    """With --json the demo prints one object: all statements are worth more than the exact rows."""
+    report = run("demo", "--json").json
+    assert 3 == len(report["models"])
+    accuracy = report["digits_accuracy"]
+    assert accuracy["exact"] + 0.03 < accuracy["statements"] <= accuracy["truth"] + 0.02

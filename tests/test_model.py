@@ -202,6 +202,30 @@ def test_decide_names_the_classes():
     assert [["billing", "help"], ["bug", "billing"]] == model.decide(proba)
 
 
+def test_calibration_is_applied_and_makes_marginals(tmp_path):
+    """A calibrated model predicts transformed numbers, before and after a round trip."""
+    model = _text_model(loss="pol")
+    texts = ["the app crashes", "a refund", "help me", "crash", "refund now"]
+    raw = model.predict_proba(texts)
+    known = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0.0]])
+    calibration = decide.Calibration().fit(known, raw)
+    model.calibration = calibration.to_config()
+    expected = calibration.transform(raw).astype(np.float32)
+    assert "marginals" == model.proba_meaning
+    np.testing.assert_array_equal(expected, model.predict_proba(texts))
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(expected, load(tmp_path / "m").predict_proba(texts))
+
+
+def test_a_calibration_of_other_classes_is_refused(tmp_path):
+    """A stored calibration must fit the class list."""
+    model = _text_model(loss="pol")
+    model.calibration = {"calibration": "logistic", "coefficients": [0, 1, 0, 0], "log_counts": [0]}
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match="calibration: finite numbers for 3 classes"):
+        load(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -16,9 +16,10 @@ __all__ = ["app", "main"]
 
 app = App(
     name="eitheror",
-    help="Train classifiers when a label is a statement: not this, one of these, probably.",
-    help_epilogue="`eitheror COMMAND --help` explains one command. A file named - is standard "
-    "input or output.",
+    help="""Train classifiers when a label is a statement: not this, one of these, probably.
+
+    `eitheror COMMAND --help` explains a command. A file named - is standard input.
+    """,
     help_format="plaintext",
     version=eitheror.__version__,
     exit_on_error=False,
@@ -64,7 +65,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         code = app([STDIO if word == "-" else word for word in words])
         sys.stdout.flush()
     except CycloptsError as error:
-        return _fail(f"{error} (see eitheror {' '.join(words[:1])} --help)")
+        command = f"{words[0]} " if words and words[0] in app else ""
+        return _fail(f"{error} (see eitheror {command}--help)")
     except BrokenPipeError:
         # the reader has seen enough, as in `| head`; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

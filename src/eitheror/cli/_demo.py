@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
+from contextlib import nullcontext, redirect_stdout
 from importlib.resources import files as package_files
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from eitheror.cli._options import FILES
+from eitheror.cli._options import FILES, Json, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,7 @@ _QUESTIONS = (
     "The page freezes as soon as I paste a picture",
     "Could you add a dark mode?",
 )
+_TWO_THINGS = "I was charged twice. Also, setup stops at 80 percent"
 _TRAINING_DIGITS = 1400
 
 
@@ -47,6 +50,7 @@ def demo(
         Parameter(name=["--output", "-o"], group=FILES, help="Folder for the files and models."),
     ] = "demo-output",
     seed: Annotated[int, Parameter(help="Which digits keep which statements.")] = 0,
+    as_json: Json = False,
 ) -> int:
     """Train, evaluate and decide on digits and support tickets, and explain each step."""
     folder = Path(output)
@@ -56,7 +60,17 @@ def demo(
     for name in _TICKETS:
         source = package_files("eitheror") / "_demo" / name
         (folder / name).write_bytes(source.read_bytes())
-    _digits(folder, seed)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        accuracy = _show(folder, seed)
+    if as_json:
+        models = sorted(str(path) for path in folder.glob("*.model"))
+        print_json({"output": output, "models": models, "digits_accuracy": accuracy})
+    return 0
+
+
+def _show(folder: Path, seed: int) -> dict[str, float]:
+    """Run the three parts; return the accuracies of the first."""
+    accuracy = _digits(folder, seed)
     _tickets(folder)
     _tags(folder)
     _say(
@@ -65,10 +79,10 @@ def demo(
         Next: eitheror --help, and the tour in docs/tour.md.
         """
     )
-    return 0
+    return accuracy
 
 
-def _digits(folder: Path, seed: int) -> None:
+def _digits(folder: Path, seed: int) -> dict[str, float]:
     _title("1. Images of digits, where almost nobody said which digit it is")
     _say(
         f"""
@@ -80,14 +94,17 @@ def _digits(folder: Path, seed: int) -> None:
     exact = _write_digits(folder, seed)
     _run("train", folder / "digits.jsonl", "-o", folder / "digits.model")
     _run("evaluate", folder / "digits.model", folder / "digits_test.jsonl")
+    names = {"exact": "digits_exact", "statements": "digits", "truth": "digits_truth"}
+    accuracy = {key: _accuracy(folder, name) for key, name in names.items()}
     _say(
         f"""
         The same model, trained in three ways, is right on this share of those images:
-          {_accuracy(folder, "digits_exact"):.1%}  only on the {exact} images that have their digit
-          {_accuracy(folder, "digits"):.1%}  on all statements, as above
-          {_accuracy(folder, "digits_truth"):.1%}  on the digits of all images, had they been known
+          {accuracy["exact"]:.1%}  only on the {exact} images that have their digit
+          {accuracy["statements"]:.1%}  on all statements, as above
+          {accuracy["truth"]:.1%}  on the digits of all images, had they been known
         """
     )
+    return accuracy
 
 
 def _tickets(folder: Path) -> None:
@@ -122,6 +139,9 @@ def _tags(folder: Path) -> None:
     _run("train", folder / "tags.jsonl", "-o", folder / "tags.model")
     _run("tune", folder / "tags.model", folder / "tags_valid.jsonl", "--metric", "jaccard_micro")
     _run("evaluate", folder / "tags.model", folder / "tags_test.jsonl")
+    (folder / "new_tags.txt").write_text(_TWO_THINGS + "\n", encoding="utf-8")
+    _say(f"A new ticket, and its tags:\n\n  {_TWO_THINGS}")
+    _run("predict", folder / "tags.model", folder / "new_tags.txt")
 
 
 def _write_digits(folder: Path, seed: int) -> int:

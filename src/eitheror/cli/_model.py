@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from eitheror.files import Row, Table
     from eitheror.model import Model
 
-__all__ = ["inputs_of", "keywords_for", "read_for_model"]
+__all__ = ["input_of", "keywords_for", "read_for_model"]
 
 
 def keywords_for(model: Model, layout: FileOptions) -> dict[str, Any]:
@@ -35,14 +35,12 @@ def read_for_model(model: Model, file: str, layout: FileOptions) -> Table:
     return table
 
 
-def inputs_of(model: Model, rows: list[Row]) -> Any:
-    """Return what the model predicts from: texts, or numbers in the order it was trained on."""
-    import numpy as np
-
-    _check_kind(model, isinstance(rows[0].input, str), rows[0].where)
-    if model.featurizer is not None:
-        return [row.input for row in rows]
-    return np.array([_numbers(model, row) for row in rows], dtype=np.float64)
+def input_of(model: Model, row: Row) -> str | list[float]:
+    """Return what the model predicts from: a text, or numbers in the order it was trained on."""
+    if row.error is not None:
+        raise row.error
+    _check_kind(model, isinstance(row.input, str), row.where)
+    return row.input if isinstance(row.input, str) else _numbers(model, row)
 
 
 def _numbers(model: Model, row: Row) -> list[float]:

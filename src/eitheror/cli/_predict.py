@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from eitheror.cli._model import inputs_of, keywords_for
-from eitheror.cli._options import FileOptions, Input, Json, ModelPath, Threads
+from eitheror.cli._model import input_of, keywords_for
+from eitheror.cli._options import FileOptions, Input, Json, ModelPath, Threads, count
 
 if TYPE_CHECKING:
     from eitheror.files import Row
@@ -59,27 +59,41 @@ def predict(
     size = 1 if file == "-" and sys.stdin.isatty() else _ROWS
     skipped = 0
     while batch := list(islice(rows, size)):
-        skipped += sum(row.error is not None for row in batch)
-        for line in _lines(fitted, batch, as_json, top, thread or -1):
+        inputs = [_input(fitted, row, layout.skip_bad) for row in batch]
+        skipped += inputs.count(None)
+        for line in _lines(fitted, inputs, as_json, top, thread or -1):
             print(line)
         if size == 1:
             sys.stdout.flush()
     if skipped:
-        print(f"{skipped:,} rows could not be read: null", file=sys.stderr)
+        print(f"{count(skipped, 'row')} could not be read: null", file=sys.stderr)
     return 0
 
 
+def _input(model: Model, row: Row, skip_bad: bool) -> str | list[float] | None:
+    """Return what the model reads, or None for a row that is to be skipped."""
+    from eitheror.labels import DataError
+
+    try:
+        return input_of(model, row)
+    except DataError as error:
+        if not skip_bad:
+            raise
+        print(f"skipped {error}", file=sys.stderr)
+        return None
+
+
 def _lines(
-    model: Model, batch: list[Row], as_json: bool, top: int | None, n_jobs: int
+    model: Model, inputs: list[Any], as_json: bool, top: int | None, n_jobs: int
 ) -> Iterator[str]:
     """Yield one line a row; `null` for a row that could not be read."""
-    good = [row for row in batch if row.error is None]
+    good = [item for item in inputs if item is not None]
     decided: Iterator[tuple[list[Any], Any]] = iter(())
     if good:
-        proba = model.predict_proba(inputs_of(model, good), n_jobs=n_jobs)
+        proba = model.predict_proba(good, n_jobs=n_jobs)
         decided = iter(zip(model.decide(proba), proba, strict=True))
-    for row in batch:
-        if row.error is not None:
+    for item in inputs:
+        if item is None:
             yield "null"
             continue
         names, values = next(decided)

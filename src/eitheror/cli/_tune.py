@@ -49,14 +49,19 @@ def tune(
             negative=(), show_default=False, help="Always choose the most probable tag as well."
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        Parameter(show_default=False, help="Calibrate the probabilities first (the default)."),
+    ] = True,
     layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
     thread: Threads = None,
     as_json: Json = False,
 ) -> int:
     """Choose the decision rule for a score, on rows the model was not trained on.
 
-    Only the decision rule in the model folder is replaced. Of the two scores
-    printed the cross-fitted one is honest; the other has seen its own answers.
+    Only the decision rule in the model folder, and the calibration of its
+    probabilities, are replaced. Of the two scores printed the cross-fitted one
+    is honest; the other has seen its own answers.
 
     Parameters
     ----------
@@ -80,12 +85,21 @@ def tune(
     if len(table) < _FOLDS:
         raise ValueError(f"{file}: {len(table)} rows; tuning needs {_FOLDS} at the least")
     labels = table.labels
+    fitted.calibration = None  # tuning starts from what the model itself says
     proba = _padded(fitted.predict_proba(table.inputs, n_jobs=thread or -1), labels.n_classes)
     rule = eo.decide.TunedThreshold(metric, per_class, at_least_one=at_least_one)
-    cross_fitted, on_file = eo.decide.cross_fitted_score(rule, labels, proba, metric, cv=_FOLDS)
+    calibration = eo.decide.Calibration() if calibrate else None
+    cross_fitted, on_file = eo.decide.cross_fitted_score(
+        rule, labels, proba, metric, cv=_FOLDS, calibration=calibration
+    )
+    n_classes = len(fitted.classes)
+    if calibration is not None:
+        proba = calibration.fit(labels, proba).transform(proba)
+        calibration.log_counts_ = calibration.log_counts_[:n_classes]
+        fitted.calibration = calibration.to_config()
     rule.fit(labels, proba)
     if per_class:
-        rule.threshold_ = np.asarray(rule.threshold_)[: len(fitted.classes)]
+        rule.threshold_ = np.asarray(rule.threshold_)[:n_classes]
     fitted.set_decision(rule)
     fitted.save(model)
     report = {

@@ -27,6 +27,7 @@ class Calibration:
 
     p' = sigma(a + b logit(p) + c log(1 + count of the class) + d logit(row maximum))
 
+    A probability of exactly 0 (a class the model does not know) stays 0 and teaches nothing.
     It does not keep the order of all scores (that is its use: one global threshold on p' is
     a sensible threshold for each class and row), but keeps the order within a class and row.
 
@@ -57,7 +58,7 @@ class Calibration:
         """Fit on labels and probabilities of a model that has not seen these rows."""
         proba = checked_proba(proba)
         targets = tag_targets(labels, proba)
-        known = ~np.isnan(targets)
+        known = ~np.isnan(targets) & (proba > 0)
         if not known.any():
             raise ValueError("every label is unknown: there is nothing to calibrate on")
         self.log_counts_ = np.log1p(np.where(known, targets, 0.0).sum(axis=0, dtype=np.float64))
@@ -77,7 +78,7 @@ class Calibration:
         a, b, c, d = self.coefficients_
         odds = _log_odds(proba)
         raised = a + b * odds + c * self.log_counts_ + d * odds.max(axis=1, keepdims=True)
-        return _sigmoid(raised)
+        return np.where(proba > 0, _sigmoid(raised), 0.0)
 
     def to_config(self) -> dict[str, Any]:
         """Return the fitted numbers as a dict that JSON can hold."""

@@ -86,7 +86,7 @@ class Model:
     @property
     def proba_meaning(self) -> str:
         """What `predict_proba` returns: "probabilities", "shares" or "marginals"."""
-        return _loss(self.loss).proba_meaning
+        return "marginals" if self.calibration else _loss(self.loss).proba_meaning
 
     def decision_function(self, inputs: Inputs, n_jobs: int = 1) -> NDArray[np.float32]:
         """Logits.
@@ -112,7 +112,7 @@ class Model:
         return self._scores(inputs, n_jobs, lambda logits: logits)
 
     def predict_proba(self, inputs: Inputs, n_jobs: int = 1) -> NDArray[np.float32]:
-        """Probabilities: softmax or sigmoid of the logits, by the loss.
+        """Probabilities: softmax or sigmoid of the logits, by the loss; calibrated once tuned.
 
         For the losses of tags that train a softmax (`pal`, `pal-n`, `pol`) they are shares that
         add to 1, not the chance that a tag applies; `proba_meaning` says which.
@@ -132,7 +132,12 @@ class Model:
             As `decision_function`.
         """
         link = _softmax if _loss(self.loss).proba == "softmax" else _sigmoid
-        return self._scores(inputs, n_jobs, link)
+        proba = self._scores(inputs, n_jobs, link)
+        if self.calibration is None:
+            return proba
+        from eitheror.decide import Calibration
+
+        return Calibration.from_config(self.calibration).transform(proba).astype(np.float32)
 
     def rule(self) -> Rule:
         """Return the decision rule: the stored one, or the default of the task and loss."""
@@ -313,11 +318,23 @@ def _check_types(config: dict[str, Any]) -> None:
         raise ValueError("featurizer: null came; a model of embeddings reads texts")
     _check_classes(config["classes"])
     _check_names(config["feature_names"])
+    _check_calibration(config["calibration"], len(config["classes"]))
     if config["task"] not in _TASKS:
         raise ValueError(f"task: {config['task']!r} came; one of {_TASKS} was expected")
     if not isinstance(config["options"], dict):
         raise ValueError("options: an object was expected")
     _loss(config["loss"])
+
+
+def _check_calibration(calibration: dict[str, Any] | None, n_classes: int) -> None:
+    if calibration is None:
+        return
+    from eitheror.decide import Calibration
+
+    fitted = Calibration.from_config(calibration)
+    numbers = np.append(fitted.coefficients_, fitted.log_counts_)
+    if len(fitted.log_counts_) != n_classes or not np.isfinite(numbers).all():
+        raise ValueError(f"calibration: finite numbers for {n_classes} classes were expected")
 
 
 def _check_description(model: Model) -> None:

@@ -23,6 +23,7 @@ __all__ = ["EmbeddingTrainer"]
 
 _LANES = 8
 _ADAGRAD_START = 1e-3
+_ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 _MERGE_ROWS = 256
 
 Floats = NDArray[np.float32]
@@ -74,8 +75,9 @@ class EmbeddingTrainer:
             self.embedding[:, : self.dim] = start.embedding
             self.weight[:, : self.dim] = start.weight
         adaptive = options.optimizer == "adagrad"
-        self.squares = np.full(n_features if adaptive else 0, _ADAGRAD_START, np.float32)
-        self.weight_squares = np.full(len(bias) if adaptive else 0, _ADAGRAD_START, np.float32)
+        sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
+        self.squares = np.full(n_features if adaptive else 0, sums, np.float32)
+        self.weight_squares = np.full(len(bias) if adaptive else 0, sums, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:

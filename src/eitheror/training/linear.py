@@ -26,6 +26,7 @@ __all__ = ["LinearTrainer"]
 _BLOCKS = 4  # at most, of classes that are trained side by side, and not narrower than
 _NARROWEST = 64  # this: narrow blocks read the features too often
 _ADAGRAD_START = 1e-2
+_ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 # Three of four weights of a model with many classes are smaller than this and change no decision;
 # without them a file shrinks to a third.
 _TINY = np.float32(0.01)
@@ -84,18 +85,17 @@ class LinearTrainer:
         self.code = CODES[options.loss]
         n_classes = len(bias)
         adaptive = options.optimizer == "adagrad"
-        if start is None:
-            start = np.zeros((1, 1), np.float32)
+        sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
         edges = [*range(0, n_classes, _block(n_classes) if separable else n_classes), n_classes]
         self.blocks = [
             _Block(
                 first,
-                np.array(np.broadcast_to(start, (n_features, n_classes))[:, first:last], order="C")
-                if start.size > 1
-                else np.zeros((n_features, last - first), np.float32),
+                np.zeros((n_features, last - first), np.float32)
+                if start is None
+                else np.array(start[:, first:last], np.float32, order="C"),
                 np.array(bias[first:last], np.float32),
-                np.full(n_features if adaptive else 0, _ADAGRAD_START, np.float32),
-                np.full(1 if adaptive else 0, _ADAGRAD_START, np.float32),
+                np.full(n_features if adaptive else 0, sums, np.float32),
+                np.full(1 if adaptive else 0, sums, np.float32),
                 np.zeros(0, np.float32) if class_weight is None else class_weight[first:last],
             )
             for first, last in pairwise(edges)

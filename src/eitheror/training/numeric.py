@@ -135,7 +135,7 @@ def fit_numeric(
             options.loss,
             options.label_smoothing,
             class_weight,
-            second_moments(rows.Z),
+            second_moments(rows.Z, statement_weight),
             threads,
         )
         everything = np.arange(len(targets))
@@ -294,7 +294,8 @@ def _choose_l2(setup: Setup, rows: _Rows, whole: Problem, held_out: Problem | No
     if whole.coarse:
         grid = grid[::2]
     curve = _curve(splits, grid)
-    return _vertex(np.log10(grid[: len(curve)]), np.array(curve)) * shrink
+    best = _vertex(np.log10(grid[: len(curve)]), np.array(curve)) * shrink
+    return float(f"{best:.2g}")  # finer would only pass rounding errors on
 
 
 def _splits(

@@ -27,7 +27,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "bucket": 2_000_000,
         "min_count": 1,
         "ngram_min_count": 2,
-        "optimizer": "sgd",
         "l2": 3e-6,
     },
     "embedding": {
@@ -37,19 +36,30 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "min_count": 1,
         "ngram_min_count": 1,
         "dim": 100,
-        "optimizer": "sgd",
     },
 }
+_OPTIMIZER = {
+    ("tfidf", "ova"): "sgd",
+    ("tfidf", "exclusive"): "adagrad",
+    ("tfidf", "pick"): "adagrad",
+    ("embedding", "ova"): "sgd",
+    ("embedding", "exclusive"): "adagrad",
+    ("embedding", "pick"): "sgd",
+}
 _MANY_ROWS = 3000
-_PACE = {  # (features, one-vs-all or softmax, optimizer) -> epochs, lr
-    ("tfidf", "sigmoid", "sgd"): (5, 2.0),
-    ("tfidf", "softmax", "sgd"): (5, 2.0),
-    ("tfidf", "sigmoid", "adagrad"): (5, 1.0),
-    ("tfidf", "softmax", "adagrad"): (5, 1.0),
-    ("embedding", "sigmoid", "sgd"): (10, 0.5),
-    ("embedding", "softmax", "sgd"): (10, 0.5),
-    ("embedding", "sigmoid", "adagrad"): (5, 0.3),
-    ("embedding", "softmax", "adagrad"): (5, 0.3),
+_PACE = {  # (features, family of the loss, optimizer) -> epochs, lr
+    ("tfidf", "ova", "sgd"): (5, 2.0),
+    ("tfidf", "exclusive", "sgd"): (5, 2.0),
+    ("tfidf", "pick", "sgd"): (5, 2.0),
+    ("tfidf", "ova", "adagrad"): (5, 1.0),
+    ("tfidf", "exclusive", "adagrad"): (5, 0.4),
+    ("tfidf", "pick", "adagrad"): (5, 1.0),
+    ("embedding", "ova", "sgd"): (10, 0.5),
+    ("embedding", "exclusive", "sgd"): (10, 0.5),
+    ("embedding", "pick", "sgd"): (10, 0.5),
+    ("embedding", "ova", "adagrad"): (5, 0.3),
+    ("embedding", "exclusive", "adagrad"): (5, 0.2),
+    ("embedding", "pick", "adagrad"): (5, 0.3),
 }
 
 
@@ -201,8 +211,9 @@ def resolve(
     if features == "numeric":
         return replace(options, features=features, loss=loss)
     defaults = dict(_DEFAULTS[features])
-    optimizer = options.optimizer or defaults["optimizer"]
-    family = "sigmoid" if loss in ("ova", "ova-n") else "softmax"
+    family = _family(loss)
+    optimizer = options.optimizer or _OPTIMIZER[features, family]
+    defaults["optimizer"] = optimizer
     epochs, defaults["lr"] = _PACE[features, family, optimizer]
     defaults["epochs"] = min(4 * epochs, max(epochs, epochs * _MANY_ROWS // max(n_samples, 1)))
     if features == "embedding" and options.l2:
@@ -213,6 +224,13 @@ def resolve(
         raise ValueError(f"l2={options.l2!r}: expected a number, as the features are {features}")
     missing = {k: v for k, v in defaults.items() if getattr(options, k) is None}
     return replace(options, features=features, loss=loss, **missing)
+
+
+def _family(loss: str) -> str:
+    """Name what the loss does: one sigmoid a class, one true class, or a softmax over tags."""
+    if LOSSES[loss].proba == "sigmoid":
+        return "ova"
+    return "exclusive" if LOSSES[loss].task == "multiclass" else "pick"
 
 
 def _features(features: str, text: bool) -> str:

@@ -32,7 +32,9 @@ __all__ = ["Problem", "Setup", "Threads", "minimise", "one_blas_thread", "second
 _BLOCK_CELLS = 1 << 19  # feature and class cells of a block: a few MB, near the caches' size
 
 _MOMENT_ROWS = 16_384  # rows that the second moments are measured on
-_MOMENT_COLUMNS = 2_000  # wider tables go without them
+_MOMENT_COLUMNS = 2_000  # wider tables go without them, and so do
+_MOMENT_RATIO = 5  # tables with fewer rows a column: classes come apart there, the curvature left
+# is mostly the penalty's, and that is even in the raw weights
 
 Vector = NDArray[np.float64]
 
@@ -73,22 +75,27 @@ class Threads:
             yield from self._pool.map(function, items[start : start + wave])
 
 
-def second_moments(Z: Any) -> NDArray[np.float64] | None:
-    """Mean of ``x x'`` over the rows, x with a 1 at its end; None for very wide tables.
+def second_moments(Z: Any, weight: Vector) -> NDArray[np.float64] | None:
+    """Weighted mean of ``x x'``, x a row with a 1 at its end; None for wide tables.
 
     The Hessian of the mean loss is near a multiple of it (class by class), so that steps measured
     by it need several times fewer iterations than steps in the raw weights.
     """
     n, d = Z.shape
-    if d > _MOMENT_COLUMNS:
+    if d > min(_MOMENT_COLUMNS, np.count_nonzero(weight) / _MOMENT_RATIO):
         return None
-    rows = Z[:: max(1, n // _MOMENT_ROWS)] if n > _MOMENT_ROWS else Z
+    step = max(1, n // _MOMENT_ROWS)
+    rows, weight = Z[::step], weight[::step]
+    weight = weight / weight.sum()
+    scaled = rows.multiply(weight[:, None]) if hasattr(rows, "multiply") else None
+    if scaled is None:
+        scaled = rows * weight[:, None].astype(rows.dtype)
+    product = rows.T @ scaled
     moments = np.empty((d + 1, d + 1))
-    product = rows.T @ rows
     moments[:d, :d] = product.toarray() if hasattr(product, "toarray") else product
-    moments[:d, d] = moments[d, :d] = np.asarray(rows.sum(axis=0, dtype=np.float64)).reshape(-1)
-    moments[d, d] = rows.shape[0]
-    return moments / rows.shape[0]
+    moments[:d, d] = moments[d, :d] = np.asarray(scaled.sum(axis=0)).reshape(-1)
+    moments[d, d] = 1.0
+    return moments
 
 
 @dataclass(frozen=True)
