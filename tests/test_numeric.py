@@ -270,6 +270,16 @@ def test_constant_columns_are_left_alone():
     np.testing.assert_allclose(scaler.transform(X)[:, 0], 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_matrix])
+def test_indicator_columns_are_not_blown_up(wrap):
+    """A column of two values is divided by half their distance, however rare one of them is."""
+    X = np.zeros((50, 3))
+    X[0, 0], X[::2, 1], X[:, 2] = 1.0, 4.0, np.arange(50)
+    scale = Standardiser.fit(wrap(X)).scale
+    assert [0.5, 2.0] == scale[:2].tolist()
+    assert np.arange(50).std() == pytest.approx(scale[2])
+
+
 @pytest.mark.parametrize("l2", ["best", -1.0, np.nan, True])
 def test_odd_penalties_are_refused(l2):
     """l2 is a number that is not negative, or "auto"."""

@@ -39,7 +39,7 @@ _QUESTIONS = (
     "The page freezes as soon as I paste a picture",
     "Could you add a dark mode?",
 )
-_TWO_THINGS = "I was charged twice. Also, setup stops at 80 percent"
+_TWO_THINGS = "I was charged twice, and the app crashes"
 _TRAINING_DIGITS = 1400
 
 

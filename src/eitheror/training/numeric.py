@@ -41,7 +41,7 @@ __all__ = ["L2_GRID", "NumericFit", "fit_numeric"]
 L2_GRID = tuple(float(f"{10**e:.3g}") for e in np.arange(-4.0, -0.9, 0.25))
 """Penalties tried by ``l2="auto"``, weak to strong."""
 
-_FIVE_FOLDS = 30_000_000  # rows * features * classes up to which l2 is chosen in five folds,
+_FIVE_FOLDS = 5_000_000  # rows * features * classes up to which l2 is chosen in five folds,
 _SAMPLED = 200_000_000  # in one split of all rows, and beyond in one split of a sample
 _FEW_ROWS = 10
 _FEW_ROWS_L2 = 0.01

@@ -82,7 +82,7 @@ def second_moments(Z: Any, weight: Vector) -> NDArray[np.float64] | None:
     by it need several times fewer iterations than steps in the raw weights.
     """
     n, d = Z.shape
-    if d > min(_MOMENT_COLUMNS, np.count_nonzero(weight) / _MOMENT_RATIO):
+    if d > min(_MOMENT_COLUMNS, weight.sum() / _MOMENT_RATIO):
         return None
     step = max(1, n // _MOMENT_ROWS)
     rows, weight = Z[::step], weight[::step]

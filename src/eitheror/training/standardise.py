@@ -1,8 +1,12 @@
-"""Numeric tables: checked once at the edge, then brought to mean 0 and standard deviation 1.
+"""Numeric tables: checked once at the edge, then brought to mean 0 and a common scale.
+
+A column is divided by its standard deviation; one of two values only (an indicator) by half their
+distance, because a standard deviation would blow up the rare ones: a word that occurs in one row of
+a thousand would weigh thirty times one that occurs in every second row.
 
 In: anything that can be a 2-D table of numbers. Out: a C-contiguous array or a CSR matrix, and a
-:class:`Standardiser`. CSR columns are divided by their standard deviation but not centred, which
-would fill them; with an unpenalised intercept the fitted model is the same.
+:class:`Standardiser`. CSR columns are scaled but not centred, which would fill them; with an
+unpenalised intercept the fitted model is the same.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from numpy.typing import NDArray
 from eitheror.model import LinearParameters
 
 __all__ = ["Standardiser", "as_matrix"]
+
+Vector = NDArray[np.float64]
 
 _FLOAT64_CELLS = 8_000_000  # tables with more cells than this are worked on in float32
 _BLOCK_ROWS = 4096
@@ -89,20 +95,18 @@ class Standardiser:
     [[-1.0, 0.0], [1.0, 0.0]]
     """
 
-    mean: NDArray[np.float64] | None
-    scale: NDArray[np.float64]
+    mean: Vector | None
+    scale: Vector
 
     @classmethod
-    def fit(cls, X: Any, weight: NDArray[np.float64] | None = None) -> Standardiser:
+    def fit(cls, X: Any, weight: Vector | None = None) -> Standardiser:
         """Measure the columns of a table that :func:`as_matrix` returned; `weight` is per row."""
         if weight is None:
             weight = np.ones(X.shape[0])
-        total = weight.sum()
-        if hasattr(X, "tocsr"):
-            return _fit_sparse(X, weight, total)
-        mean = sum(w @ part for part, w in _blocks(X, weight)) / total
-        variance = sum(w @ (part - mean) ** 2 for part, w in _blocks(X, weight)) / total
-        return cls(mean, _scale(variance, mean, X.shape[0]))
+        if not (weight > 0).all():
+            X, weight = X[weight > 0], weight[weight > 0]
+        measured = _measure_sparse(X, weight) if hasattr(X, "tocsr") else _measure(X, weight)
+        return cls(None if hasattr(X, "tocsr") else measured[0], _scale(X.shape[0], *measured))
 
     def transform(self, X: Any) -> Any:
         """Return the standardised table, in float64 while it is small and float32 beyond."""
@@ -119,7 +123,7 @@ class Standardiser:
             out[part] = (X[part] - self.mean) / self.scale
         return out
 
-    def parameters(self, theta: NDArray[np.float64], n_classes: int) -> LinearParameters:
+    def parameters(self, theta: Vector, n_classes: int) -> LinearParameters:
         """Put the model together from weights (row by row) and intercepts, laid end to end."""
         weight, bias = theta[:-n_classes], theta[-n_classes:]
         return LinearParameters(
@@ -130,26 +134,48 @@ class Standardiser:
         )
 
 
-def _blocks(X: Any, weight: NDArray[np.float64]) -> Any:
+def _blocks(X: Any, weight: Vector) -> Any:
     for start in range(0, len(X), _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
         yield X[part].astype(np.float64, copy=False), weight[part]
 
 
-def _fit_sparse(X: Any, weight: NDArray[np.float64], total: float) -> Standardiser:
+def _measure(X: Any, weight: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return each column's mean and variance, and the distance of two values or 0."""
+    total = weight.sum()
+    mean = sum(w @ part for part, w in _blocks(X, weight)) / total
+    variance = sum(w @ (part - mean) ** 2 for part, w in _blocks(X, weight)) / total
+    low, high = X.min(axis=0), X.max(axis=0)
+    two = np.ones(X.shape[1], dtype=bool)
+    for start in range(0, len(X), _BLOCK_ROWS):
+        part = X[start : start + _BLOCK_ROWS]
+        two &= ((part == low) | (part == high)).all(axis=0)
+    return mean, variance, np.where(two, high.astype(np.float64) - low, 0.0)
+
+
+def _measure_sparse(X: Any, weight: Vector) -> tuple[Vector, Vector, Vector]:
+    n, d = X.shape
+    total = weight.sum()
     values = X.data.astype(np.float64)
     entry_weight = np.repeat(weight, np.diff(X.indptr))
-    d = X.shape[1]
     mean = np.bincount(X.indices, entry_weight * values, d) / total
     # sum over stored entries of (x - m)^2, plus m^2 for every entry that is not stored
     deviation = np.bincount(X.indices, entry_weight * (values - mean[X.indices]) ** 2, d)
     stored = np.bincount(X.indices, entry_weight, d)
     variance = (deviation + (total - stored) * mean**2) / total
-    return Standardiser(None, _scale(variance, mean, X.shape[0]))
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    empty = np.bincount(X.indices, minlength=d) < n
+    low[empty] = high[empty] = 0.0
+    np.minimum.at(low, X.indices, values)
+    np.maximum.at(high, X.indices, values)
+    between = (values != low[X.indices]) & (values != high[X.indices])
+    two = np.bincount(X.indices, between, d) == 0
+    return mean, variance, np.where(two, high - low, 0.0)
 
 
-def _scale(variance: NDArray[np.float64], mean: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+def _scale(n: int, mean: Vector, variance: Vector, distance: Vector) -> Vector:
     # a constant column has only rounding errors left: no scale can be read from it
     eps = np.finfo(np.float64).eps
     constant = variance <= n * eps * variance + (n * eps * mean) ** 2
-    return np.sqrt(np.where(constant, 1.0, variance))
+    spread = np.where(distance > 0, distance / 2, np.sqrt(variance))
+    return np.where(constant, 1.0, spread)
