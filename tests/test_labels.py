@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eitheror.labels import (
@@ -200,6 +200,7 @@ def test_repr_evaluates_back(a, b):
     assert both == eval(repr(both))
 
 
+@example(exact("a", rest="unknown"), evidence({"a": 1}))
 @given(any_label, any_label)
 def test_dictionary_round_trip(a, b):
     """The JSONL keys hold every label; the few that they cannot hold are refused."""

@@ -252,7 +252,11 @@ def test_save_and_load_is_the_identity(name, tmp_path):
     """A loaded model predicts the same bits and saves to the same bytes."""
     model = MODELS[name]()
     model.set_decision(decide.TopK(1))
-    model.calibration = {"slope": 1.5}
+    model.calibration = {
+        "calibration": "logistic",
+        "coefficients": [0.1, 1.5, 0.0, -0.2],
+        "log_counts": [0.5] * len(model.classes),
+    }
     model.save(tmp_path / "a.model")
     again = load(tmp_path / "a.model")
     again.save(tmp_path / "b.model")

@@ -158,7 +158,8 @@ def from_dict(keys: Mapping[str, Any]) -> Label:
     if "votes" in given:
         found = found & votes(given["votes"], given.get("voters"))
     if "evidence" in given:
-        found = found & evidence(given["evidence"], given.get("rest", 0.0))
+        rest = given.get("rest", 0.0)  # a word belongs to the label beside it
+        found = found & evidence(given["evidence"], 0.0 if isinstance(rest, str) else rest)
     if "tags" in given:
         names = _name_list("tags", given["tags"])
         absent = _name_list("absent", given.get("absent", []))
