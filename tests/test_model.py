@@ -310,6 +310,13 @@ def test_mostly_zero_weights_are_stored_sparse(tmp_path):
     assert isinstance(load(tmp_path / "m").parameters.weight, SparseWeight)
 
 
+def test_both_files_are_readable_alike(tmp_path):
+    """The tensors are no more private than the config."""
+    _text_model().save(tmp_path / "m")
+    modes = {file.name: file.stat().st_mode for file in (tmp_path / "m").iterdir()}
+    assert modes["config.json"] == modes["model.safetensors"]
+
+
 def test_saving_replaces_a_model(tmp_path):
     """The new model takes the name; nothing of the old one is left."""
     _text_model().save(tmp_path / "m")

@@ -164,6 +164,8 @@ def _write_files(
     }
     text = json.dumps(full, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / _CONFIG).write_bytes(text.encode() + b"\n")
+    # safetensors makes its file for the owner alone; a model is as readable as any other file.
+    (folder / _TENSORS).chmod((folder / _CONFIG).stat().st_mode & 0o777)
     for place in (folder / _TENSORS, folder / _CONFIG, folder):
         _sync(place)
 
