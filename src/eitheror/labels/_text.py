@@ -147,7 +147,13 @@ def from_dict(keys: Mapping[str, Any]) -> Label:
             raise ValueError(f"key {key!r} needs {needed[0]!r} beside it{advice}")
     _check_modifiers(given)
     trust = given.get("trust", 1.0)
-    found = unknown if "label" not in given else _exact(given, trust)
+    found = unknown
+    if "tags" in given:  # first, because it decides how the others combine
+        names = _name_list("tags", given["tags"])
+        absent = _name_list("absent", given.get("absent", []))
+        found = tags(*names, absent=absent, rest=given.get("rest", "absent"))
+    if "label" in given:
+        found = found & _exact(given, trust)
     for key in ("either", "not"):
         for names in _groups(key, given[key]) if key in given else ():
             found = found & (
@@ -160,10 +166,6 @@ def from_dict(keys: Mapping[str, Any]) -> Label:
     if "evidence" in given:
         rest = given.get("rest", 0.0)  # a word belongs to the label beside it
         found = found & evidence(given["evidence"], 0.0 if isinstance(rest, str) else rest)
-    if "tags" in given:
-        names = _name_list("tags", given["tags"])
-        absent = _name_list("absent", given.get("absent", []))
-        found = found & tags(*names, absent=absent, rest=given.get("rest", "absent"))
     return found
 
 
