@@ -174,6 +174,33 @@ def test_sparse_matrices_are_masks_too():
     assert [either(0, 1)] == list(Labels.from_candidates(sparse.csr_array([[1, 1, 0]])))
 
 
+def test_a_sparse_indicator_stays_sparse():
+    """A SciPy matrix of tags costs what it stores, and other numbers are refused with the row."""
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_array(([1, 1, 0], [2, 0, 1], [0, 2, 3]), shape=(2, 3))
+    assert [tags(0, 2), tags()] == list(Labels.from_indicator(matrix))
+    wide = Labels.from_indicator(sparse.eye_array(20_000, format="csr"))
+    assert wide.nbytes < 1e6
+    with pytest.raises(RowError, match=r"row 1: a sparse indicator holds only 0 and 1, got 0.5"):
+        Labels.from_indicator(sparse.csr_array([[0, 1], [0.5, 0]]))
+
+
+def test_disjoint_statements_about_tags_do_not_contradict():
+    """At least one of two pairs, twice: fine for tags, a contradiction where one class is true."""
+    pair, other = either("a", "b"), either("c", "d")
+    with pytest.raises(ValueError, match=r"no class is left; if several .* begin with tags\("):
+        pair & other
+    with pytest.raises(ValueError, match=r"no class is left$"):
+        exact("a") & exact("b")
+    classes = ["a", "b", "c", "d"]
+    left, right = (Labels([x], classes, "multilabel") for x in (pair, other))
+    assert 2 == len((left & right).sparse().group_ends) - 1
+    open_a, open_b = (Labels([exact(n, rest="unknown")], classes, "multilabel") for n in ("a", "b"))
+    assert [tags("a", "b", rest="unknown")] == list(open_a & open_b)
+    with pytest.raises(RowError, match=r"row 0: .*contradict"):
+        left & Labels([not_("a", "b")], classes, "multilabel")
+
+
 def test_errors_survive_pickling():
     """Errors cross process borders with their place."""
     for error in (RowError(3, "no"), DataError("t.jsonl:4", "no")):

@@ -11,13 +11,21 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key
+from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key, tags
 
 _ORDER = ("exact", "either", "not", "tags", "soft", "votes", "evidence")
 
 
-def combine(left: Label, right: Label) -> Label:
-    """Return `left & right`."""
+def combine(left: Label, right: Label, task: str | None = None) -> Label:
+    """Return `left & right`, read for a task: by default one class is true unless tags are named.
+
+    With `task="multilabel"` two statements that name no class in common do not contradict.
+    """
+    if task == "multilabel" and not any(p.kind == "tags" for p in (*left.parts, *right.parts)):
+        try:
+            return combine(left, right)
+        except ValueError:
+            return combine(combine(tags(rest="unknown"), left), right)
     if not right.parts or (left == right and _is_hard(left)):
         return left
     if not left.parts:
@@ -144,7 +152,11 @@ def _merge_exclusive(parts: list[Part], contradict: Callable[[str], NoReturn]) -
     """Merge parts without tags: whatever is contradictory with one true class raises."""
     inside, outside = _allowed(parts)
     if inside is not None and not inside:
-        contradict("no class is left")
+        sure = any(p.kind == "exact" and not p.open for p in parts)
+        ruled_out = any(p.kind != "not" and set(p.names) <= outside for p in parts)
+        open_world = not sure and not ruled_out
+        hint = "; if several can be true, begin with tags(rest='unknown') &" if open_world else ""
+        contradict(f"no class is left{hint}")
     for part in parts:
         if part.kind in ("soft", "votes", "evidence") and _mass_left(part, inside, outside) <= 0:
             contradict("no class is left")

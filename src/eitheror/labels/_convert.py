@@ -30,7 +30,7 @@ def _columns(n_classes: int, classes: Iterable[ClassName] | None) -> list[ClassN
 
 def _matrix(what: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "toarray"):
-        values = values.toarray()
+        values = values.toarray()  # counts and shares name most classes; tags are read sparsely
     array = np.asarray(values)
     if array.ndim != 2:
         raise ValueError(
@@ -72,6 +72,8 @@ def candidates_store(mask: ArrayLike, classes: Iterable[ClassName] | None) -> St
 
 def indicator_store(indicator: ArrayLike, classes: Iterable[ClassName] | None) -> Store:
     """Return the store of `Labels.from_indicator`."""
+    if hasattr(indicator, "tocsr"):
+        return _sparse_indicator(indicator.tocsr(), classes)
     array = _matrix("from_indicator()", indicator).astype(np.float64)
     known = ~np.isnan(array)
     wrong = known & ~((array >= 0) & (array <= 1))
@@ -92,6 +94,22 @@ def indicator_store(indicator: ArrayLike, classes: Iterable[ClassName] | None) -
     weights[inside] = array[rows[inside], columns[inside]]
     columns[~inside] = -1
     return Store(_columns(array.shape[1], classes), "multilabel", kinds, indptr, columns, weights)
+
+
+def _sparse_indicator(matrix: Any, classes: Iterable[ClassName] | None) -> Store:
+    """Read a SciPy matrix of 0 and 1 without making it dense: what is not stored is absent."""
+    matrix.sum_duplicates()
+    wrong = ~np.isin(matrix.data, (0, 1))
+    if wrong.any():
+        row = int(np.searchsorted(matrix.indptr, _first(wrong), side="right")) - 1
+        value = matrix.data[_first(wrong)]
+        raise RowError(row, f"a sparse indicator holds only 0 and 1, got {value}; pass it dense")
+    present = matrix.data == 1
+    indptr = np.concatenate(([0], np.cumsum(present)))[matrix.indptr].astype(np.int64)
+    columns = matrix.indices[present].astype(np.int32)
+    kinds = np.full(matrix.shape[0], CODES["tags"], dtype=np.uint8)
+    names = _columns(matrix.shape[1], classes)
+    return Store(names, "multilabel", kinds, indptr, columns, np.ones(len(columns)))
 
 
 def proba_store(proba: ArrayLike, classes: Iterable[ClassName] | None, task: str) -> Store:

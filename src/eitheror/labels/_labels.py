@@ -26,6 +26,7 @@ from eitheror.labels._build import (
     settle,
     stack,
 )
+from eitheror.labels._combine import combine
 from eitheror.labels._label import ClassName, Label, RowError, _sort_key, exact
 from eitheror.labels._sparse import CODES, KINDS, SparseTargets
 from eitheror.labels._text import STATEMENT_KEYS, bare, from_dict, parse
@@ -230,7 +231,7 @@ class Labels:
         builder = LabelsBuilder()
         for row, (a, b) in enumerate(zip(self, other, strict=True)):
             try:
-                builder.append(a & b)
+                builder.append(combine(a, b, self.task))
             except ValueError as error:
                 raise RowError(row, str(error)) from None
         return builder.build(_union([self, other]), self.task)
@@ -573,6 +574,6 @@ def _marginals(label: Label) -> Label:
 
 def _stratum(label: Label) -> str:
     try:
-        return label.format().replace("?", "unknown") if label.parts else "unknown"
+        return label.format() if label.parts else "unknown"
     except ValueError:
         return repr(label)

@@ -147,7 +147,7 @@ def from_dict(keys: Mapping[str, Any]) -> Label:
             raise ValueError(f"key {key!r} needs {needed[0]!r} beside it{advice}")
     _check_modifiers(given)
     trust = given.get("trust", 1.0)
-    found = unknown
+    found: Label = unknown
     if "tags" in given:  # first, because it decides how the others combine
         names = _name_list("tags", given["tags"])
         absent = _name_list("absent", given.get("absent", []))
