@@ -272,6 +272,12 @@ def test_three_statements_can_contradict_jointly():
         (tags("a", rest="unknown"), not_("b"), "multilabel", "different_statements"),
         (not_("a"), tags("a", rest="unknown"), "multilabel", "contradiction"),
         (tags("b"), tags("b"), "multilabel", "duplicate"),
+        (either("a", "b"), not_("a", "b"), "multilabel", "contradiction"),
+        (either("a", "b"), tags("c"), "multilabel", "contradiction"),
+        (either("a", "b"), not_("a"), "multilabel", "different_statements"),
+        (either("a", "b"), either("b", "c"), "multilabel", "different_statements"),
+        (exact("a", trust=0.9), not_("a", "b", trust=0.5), "multiclass", "different_statements"),
+        (soft({"a": 1.0}), soft({"a": 0.5, "b": 0.5}), "multiclass", "different_statements"),
     ],
 )  # fmt: skip
 def test_the_same_text_twice(one, other, task, kind):
@@ -279,6 +285,33 @@ def test_the_same_text_twice(one, other, task, kind):
     labels = Labels([one, other, None], classes=list("abc"), task=task)
     found = kinds(labels, inputs=["x", "x", "y"])
     assert {kind} == set(found) & {"duplicate", "different_statements", "contradiction"}
+
+
+def test_three_statements_about_tags_can_contradict_jointly():
+    """One of a, b is present, and a third and a second row rule out one each."""
+    labels = Labels([either("a", "b"), not_("a"), not_("b")], task="multilabel")
+    found = kinds(labels, inputs=["x"] * 3)
+    assert {"contradiction"} == set(found) & {"contradiction", "different_statements"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "task", "said"),
+    [
+        (not_("a"), not_("b"), "multiclass", "(& in Python)"),
+        (either("a", "b"), not_("a"), "multilabel", "(& in Python)"),
+        (either("a", "b"), either("c", "d"), "multilabel", "(& in Python)"),
+        (soft({"a": 1.0}), soft({"a": 0.5, "b": 0.5}), "multiclass", "no rule"),
+    ],
+)
+def test_the_advice_to_join_can_be_followed(one, other, task, said):
+    """`&` is only advised where it works."""
+    labels = Labels([one, other], classes=list("abcd"), task=task)
+    assert said in kinds(labels, inputs=["x", "x"])["different_statements"].advice
+    if "no rule" in said:
+        with pytest.raises(ValueError, match="no agreed product"):
+            one & other
+    else:
+        assert (one & other).reduce(task) == (labels[:1] & labels[1:])[0].reduce(task)
 
 
 def test_long_format_is_recognised():

@@ -318,7 +318,7 @@ BAD_TABLES = {
         "fasttext",
         {},
         "stream: no label in the whole file: no line begins with __label__; write __label__name "
-        "before each text, or say what labels begin with: prefix=",
+        "before each text, or say what labels begin with: --prefix WORD (prefix=)",
     ),
     "label without a name": (
         "__label__ x\n",

@@ -7,14 +7,16 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from eitheror.labels import Labels, either, evidence, exact, not_, soft, tags, votes
 from eitheror.losses import LOSSES, at_least_one, at_least_one_gradient
 from eitheror.training import TrainOptions, fit
 from eitheror.training.folds import content_keys, deal_folds
+from eitheror.training.incremental import Increment
 from eitheror.training.numeric import fit_numeric
 from eitheror.training.objectives import OBJECTIVES, make_block, order_by_mode
-from eitheror.training.problem import Setup, Threads, second_moments
+from eitheror.training.problem import Setup, Threads, one_blas_thread, second_moments
 from eitheror.training.standardise import Standardiser, as_matrix
 from eitheror.training.weights import balanced_or_given, row_weights
 
@@ -149,8 +151,6 @@ def test_threads_change_nothing(l2, n_jobs, monkeypatch):
 
 def test_blas_threads_change_nothing():
     """The number of BLAS threads around the call does not reach the result."""
-    from threadpoolctl import threadpool_limits
-
     X, labels, _ = blobs(n=2000)
     results = []
     for limit in (1, 2):
@@ -220,6 +220,62 @@ def test_early_stopping_keeps_the_best_iteration():
     losses = [report["valid_loss"] for report in reports]
     assert min(losses) == fitted.chosen["valid_loss"]
     assert len(losses) <= int(np.argmin(losses)) + 1 + 3
+
+
+def test_validation_classes_may_stand_in_another_order():
+    """The held-out loss does not depend on the order of the validation labels' classes."""
+    X, labels, _ = blobs(seed=1)
+    X_valid, valid, _ = blobs(seed=2)
+    turned = Labels(list(valid), classes=valid.classes[::-1])
+    one, two = (
+        fit(X, labels, TrainOptions(l2=0.01), valid=(X_valid, held)).options["valid_loss"]
+        for held in (valid, turned)
+    )
+    assert one == two
+
+
+def test_validation_rows_have_the_same_columns():
+    """Held-out rows with another number of features are refused."""
+    X, labels, _ = blobs(n=12)
+    with pytest.raises(ValueError, match=r"validation inputs have 4 features and .* 5;"):
+        fit(X, labels, valid=(X[:, :4], labels))
+
+
+@pytest.mark.parametrize("weight", [[1.0], [1.0, np.nan, 1.0], [1.0, -1.0, 1.0]])
+def test_small_steps_refuse_odd_weights(weight):
+    """Steps over new rows check the weights before they change anything."""
+    X, labels = np.eye(3), Labels(["a", "b", "a"])
+    state = Increment.begin(X, labels)
+    before = state.model(TrainOptions()).parameters.weight.tobytes()
+    with pytest.raises(ValueError, match=r"row 1: sample weight|shape \(1,\) came with 3 rows"):
+        state.learn(X, labels, TrainOptions(), 0.1, sample_weight=weight)
+    assert before == state.model(TrainOptions()).parameters.weight.tobytes()
+
+
+def blas_threads():
+    """Numbers of threads that the BLAS libraries may use now."""
+    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+def test_fits_side_by_side_share_the_limit_on_blas():
+    """The limit lasts until the last of several fits ends, whichever began first."""
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert {1} == blas_threads()
+        second.__exit__(None, None, None)
+        assert before == blas_threads()
+
+
+@pytest.mark.parametrize("n_jobs", [0, True, 1.5])
+def test_odd_numbers_of_threads_are_refused(n_jobs):
+    """Numbers and texts read n_jobs the same way."""
+    for inputs in (np.eye(2), ["red", "blue"]):
+        with pytest.raises(ValueError, match="expected a number of threads"):
+            fit(inputs, Labels(["a", "b"]), n_jobs=n_jobs)
 
 
 def test_patience_alone_holds_out_rows():

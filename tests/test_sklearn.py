@@ -428,6 +428,16 @@ def test_save_and_load_give_the_same_answers(tmp_path, kind):
     assert value == again.get_params()[name]
 
 
+def test_weights_of_numbered_classes_survive_saving(tmp_path):
+    """A loaded estimator has its `class_weight` under the class names and can be fitted again."""
+    X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [1, 1, 2, 2]
+    model = LinearClassifier(l2=0.1, class_weight={1: 3.0}).fit(X, y)
+    model.save(tmp_path / "model")
+    again = LinearClassifier.load(tmp_path / "model")
+    assert {1: 3.0} == again.get_params()["class_weight"]
+    np.testing.assert_array_equal(model.predict_proba(X), again.fit(X, y).predict_proba(X))
+
+
 def test_load_refuses_the_other_kind(tmp_path):
     """A model of numbers is not read into a text classifier."""
     X, labels, _ = table()
@@ -461,3 +471,19 @@ def test_random_state_may_be_a_generator(state):
     """None, a RandomState and a Generator are taken as scikit-learn takes them."""
     X, labels, _ = table()
     assert LinearClassifier(l2=0.1, random_state=state).fit(X, labels).score(X, labels) > 0.9
+
+
+@pytest.mark.parametrize("gap", [float("nan"), np.nan])
+def test_gaps_among_names_are_refused_with_their_readings(gap):
+    """nan among class names is no class, in a list and in an object array."""
+    for y in (["a", gap, "b"], np.array(["a", gap, "b"], dtype=object)):
+        with pytest.raises(ValueError, match=r"row 1: nan can be read two ways"):
+            as_labels(y)
+
+
+def test_minus_one_is_only_the_second_of_two_classes():
+    """-1 beside 1 is scikit-learn's coding; beside other classes it is refused or named."""
+    assert [-1, 1] == as_labels([-1, 1, 1]).classes
+    with pytest.raises(ValueError, match=r"row 0: -1 can be read two ways"):
+        as_labels([-1, 0, 1])
+    assert [-1, 0, 1] == as_labels([-1, 0, 1], classes=[-1, 0, 1]).classes

@@ -262,7 +262,7 @@ def test_what_is_no_text_is_refused(texts, message):
         ({"word_ngrams": True}, "word_ngrams=True: expected a whole number"),
         ({"char_ngrams": (4, 3)}, r"char_ngrams\[0\]=4: expected a whole number, 1 to 3"),
         ({"char_ngrams": 3}, r"char_ngrams=3: expected \(shortest, longest\)"),
-        ({"bucket": 0}, "bucket=0: expected a whole number, 1 to 2147483647"),
+        ({"bucket": 0}, "bucket=0: expected a whole number, 1 to 67108864"),
         ({"min_count": 0}, "min_count=0: expected a whole number, 1 or more"),
         ({"lowercase": 1}, "lowercase=1: expected True or False"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eitheror.labels import Label, Labels, either, not_, soft, tags, unknown
-from eitheror.losses import LOSSES
+from eitheror.losses import LOSSES, at_least_one
 from eitheror.model import Model
 from eitheror.training import Checkpoint, TrainingDivergedError, TrainOptions, fit
 
@@ -372,19 +372,30 @@ def test_refusals_say_what_to_write(labels: Labels, options: dict[str, Any], mes
         fit(["red", "blue"], labels, TrainOptions(**options))
 
 
-def test_validation_labels_are_of_the_same_task() -> None:
-    """Exclusive validation labels do not watch over tags."""
-    rows, truth = texts(20)
-    valid = rows, labels_for("multiclass", truth)
-    with pytest.raises(ValueError, match="read both with the same task="):
-        fit(rows, labels_for("multilabel", truth), valid=valid)
-
-
 @pytest.mark.parametrize("weight", [[1.0], [1.0, -1.0], [1.0, float("nan")]])
 def test_bad_sample_weights_are_refused(weight: list[float]) -> None:
     """Weights of a wrong length or sign, or nan, are refused."""
-    with pytest.raises(ValueError, match=r"sample.weight"):
-        fit(["red", "blue"], Labels(["a", "b"]), sample_weight=weight)
+    for inputs in (["red", "blue"], np.eye(2)):
+        with pytest.raises(ValueError, match=r"row 1: sample weight|sample_weight of shape"):
+            fit(inputs, Labels(["a", "b"]), sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("valid", "message"),
+    [
+        (Labels(["a"], classes=["a", "b"]), "2 validation inputs came with 1 validation labels"),
+        (Labels([tags("a"), tags("b")]), "read both with the same task="),
+        (Labels(["a", "zebra"]), r"validation labels: .*'zebra'.*same classes="),
+        (Labels([None, None], classes=["a", "b"]), "none of the 2 validation labels says anything"),
+    ],
+)
+@pytest.mark.parametrize("inputs", [["red", "blue"], np.eye(2)], ids=["texts", "numbers"])
+def test_validation_rows_that_do_not_fit_are_refused(
+    inputs: Any, valid: Labels, message: str
+) -> None:
+    """Texts and numbers refuse the same held-out rows, with the same words."""
+    with pytest.raises(ValueError, match=message):
+        fit(inputs, Labels(["a", "b"]), valid=(inputs, valid))
 
 
 def test_progress_is_told() -> None:
@@ -408,3 +419,63 @@ def test_too_many_weights_fall_back_to_embeddings(monkeypatch: pytest.MonkeyPatc
     assert "too many for a linear model" in told[0]["message"]
     with pytest.raises(ValueError, match=r"needs \d+ GB; use features='embedding'"):
         fit(rows, labels, TrainOptions(features="tfidf"))
+
+
+MANY = [f"c{k}" for k in range(200)]
+
+
+def group_losses(model: Model, rows: list[str], labels: Labels) -> np.ndarray:
+    """One-vs-all losses of rows that name whole tag sets or say "at least one of"."""
+    losses = []
+    for row, label in enumerate(labels):
+        logits = model.decision_function([rows[row]]).astype(np.float64)
+        if label.kind == "either":
+            mask = np.array([[name in label.named for name in labels.classes]])
+            losses.append(at_least_one(logits, mask)[0])
+        else:
+            losses.append(LOSSES["ova"].value(logits, labels[row : row + 1].to_targets())[0])
+    return np.array(losses)
+
+
+def test_held_out_groups_over_many_classes_are_scored_right() -> None:
+    """Groups in `valid` alone reach over all of 200 classes, and have the reference's loss."""
+    rows = [f"w{k}" for k in range(40)]
+    labels = Labels([tags(f"c{5 * k}") for k in range(40)], classes=MANY)
+    either_of = [either(f"c{k}", f"c{199 - k}", "c100") for k in range(20)]
+    groups = Labels(either_of, classes=MANY, task="multilabel")
+    model = fit(rows, labels, TrainOptions(epochs=2), valid=(rows[:20], groups))
+    expected = float(group_losses(model, rows[:20], groups).mean())
+    assert expected == pytest.approx(model.options["history"][-1]["valid_loss"], rel=1e-4)
+    with pytest.raises(ValueError, match=r"validation row 0 says 'at least one of'"):
+        fit(rows, labels, TrainOptions(loss="pal-n"), valid=(rows[:20], groups))
+
+
+def test_groups_held_out_by_patience_are_scored_right() -> None:
+    """Where patience holds out the only group of 200 classes, its loss is the reference's."""
+    rows = ["red", "blue", "grey"]
+    made = [tags("c0"), tags("c150"), either("c3", "c120", "c199")]
+    labels = Labels(made, classes=MANY, task="multilabel")
+    found = []
+    for seed in range(8):
+        options = TrainOptions(epochs=1, patience=1, validation=0.34, seed=seed)
+        model = fit(rows, labels, options)
+        actual = model.options["history"][0]["valid_loss"]
+        near = np.isclose(group_losses(model, rows, labels), actual, rtol=1e-4)
+        assert near.any()
+        found.append(int(near.argmax()))
+    assert 2 in found
+
+
+def test_validation_classes_may_stand_in_another_order() -> None:
+    """The held-out loss does not depend on the order of the validation labels' classes."""
+    rows, truth = texts(60)
+    labels, options = labels_for("multiclass", truth), TrainOptions(epochs=2)
+    turned = Labels(list(labels), classes=CLASSES[::-1])
+    one, two = (fit(rows, labels, options, valid=(rows, held)) for held in (labels, turned))
+    assert one.options["history"] == two.options["history"]
+
+
+def test_all_weights_zero_is_refused() -> None:
+    """Rows that all weigh nothing teach nothing, and that is said."""
+    with pytest.raises(ValueError, match="label of positive weight"):
+        fit(["red", "blue"], Labels(["a", "b"]), sample_weight=[0.0, 0.0])

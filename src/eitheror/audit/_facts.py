@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from eitheror.audit.report import listed
 from eitheror.labels import EVIDENCE, SHARES, UNKNOWN, Labels, SparseTargets
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["Facts", "Where", "worth"]
 
@@ -21,7 +22,7 @@ class Facts:
     def __init__(self, labels: Labels, targets: SparseTargets, where: Where) -> None:
         self.labels, self.targets, self.where = labels, targets, where
         self.one_true = labels.task == "multiclass"
-        owner = np.repeat(np.arange(len(labels)), np.diff(targets.indptr))
+        owner = row_of_entries(targets.indptr)
         stated = targets.mode[owner] != UNKNOWN
         self.owner = owner[stated]
         self.column = targets.indices[stated]
@@ -72,7 +73,7 @@ def worth(targets: SparseTargets) -> float:
     if targets.task == "multilabel":
         known = np.where(np.isnan(targets.rest), counts, k)
         return float(np.where(targets.mode == UNKNOWN, 0, known).sum() / k)
-    owner = np.repeat(np.arange(len(targets)), counts)
+    owner = row_of_entries(targets.indptr)
     values = targets.values.astype(np.float64)
     rest, others = targets.rest.astype(np.float64), k - counts
     total = np.bincount(owner, values, len(targets)) + rest * others

@@ -9,13 +9,15 @@ import numpy as np
 
 from eitheror.audit._facts import Facts
 from eitheror.audit.report import Finding, count, in_words, listed
-from eitheror.labels import UNKNOWN, SparseTargets
+from eitheror.labels import Label
 from eitheror.metrics import statement_log_loss
 
 __all__ = ["about_inputs", "unlikely"]
 
 _LONG_FORMAT_SHARE = 0.2
 _UNLIKELY = 0.01
+_MOST_JOINED = 32
+"""Different statements about one text that are joined; the text of a form letter may have more."""
 
 
 def about_inputs(facts: Facts, inputs: Any) -> list[Finding]:
@@ -69,29 +71,39 @@ def _repeated(inputs: Any, texts: bool) -> list[list[int]]:
 
 
 def _relation(facts: Facts, rows: list[int]) -> str:
-    statements = {facts.labels[row] for row in rows}
+    statements = list(dict.fromkeys(facts.labels[row] for row in rows))
     if len(statements) == 1:
         return "equal"
-    return "contradictory" if _contradict(facts, rows) else "compatible"
+    return "contradictory" if _contradict(facts, statements) else "compatible"
 
 
-def _contradict(facts: Facts, rows: list[int]) -> bool:
-    """Return whether no truth is allowed by all these rows."""
-    said = [_said(facts.targets, row) for row in rows if facts.targets.mode[row] != UNKNOWN]
-    columns = sorted({column for listed, _ in said for column in listed})
-    values = [[listed.get(column, rest) for column in columns] for listed, rest in said]
-    per_column = list(zip(*values, strict=True))
-    if not facts.one_true:
-        return any(0.0 in column and 1.0 in column for column in per_column)
-    shared = any(min(column) > 0 for column in per_column)
-    elsewhere = len(columns) < facts.labels.n_classes and all(rest > 0 for _, rest in said)
-    return bool(said) and not shared and not elsewhere
+def _contradict(facts: Facts, statements: list[Label]) -> bool:
+    """Return whether no truth is allowed by all these statements, as `&` has it."""
+    try:
+        joined = _joined(facts, statements[:_MOST_JOINED])
+    except ValueError as error:  # else there is no agreed product, as of two soft()
+        return _is_contradiction(error)
+    return facts.one_true and _rules_out_all(joined, facts.labels.n_classes)
 
 
-def _said(targets: SparseTargets, row: int) -> tuple[dict[int, float], float]:
-    part = slice(int(targets.indptr[row]), int(targets.indptr[row + 1]))
-    pairs = zip(targets.indices[part].tolist(), targets.values[part].tolist(), strict=True)
-    return dict(pairs), float(targets.rest[row])
+def _is_contradiction(error: ValueError) -> bool:
+    said = str(error)
+    return " contradict each other: " in said or " contradicts itself: " in said
+
+
+def _joined(facts: Facts, statements: list[Label]) -> Label:
+    task = facts.labels.task
+    joined = statements[0]
+    for statement in statements[1:]:
+        joined = joined & statement
+    return joined.reduce(task)
+
+
+def _rules_out_all(label: Label, n_classes: int) -> bool:
+    """Return whether no class of the list is left; `&` knows the statements, not the list."""
+    if label.kind == "evidence":
+        return len(label.named) == n_classes and not any(v for _, v in label.parts[0].items)
+    return label.kind == "not" and len(label.named) == n_classes
 
 
 def _looks_long(facts: Facts, same: dict[str, list[list[int]]]) -> bool:
@@ -136,9 +148,11 @@ def _contradictions(facts: Facts, groups: list[list[int]], noun: str) -> Finding
 
 
 def _disagreeing(facts: Facts, rows: list[int]) -> tuple[int, int]:
+    first = {facts.labels[row]: row for row in reversed(rows)}  # the first row of each statement
+    rows = sorted(first.values())[:_MOST_JOINED]
     for place, one in enumerate(rows):
         for other in rows[place + 1 :]:
-            if _contradict(facts, [one, other]):
+            if _contradict(facts, [facts.labels[one], facts.labels[other]]):
                 return one, other
     return rows[0], rows[-1]
 
@@ -153,8 +167,16 @@ def _to_combine(facts: Facts, groups: list[list[int]], noun: str) -> Finding:
         f"{count(len(groups), 'group')} of rows with the same {noun} and different statements that "
         f"can all hold: {facts.where(one)} ({in_words(facts.labels[one])}) and "
         f"{facts.where(other)} ({in_words(facts.labels[other])}).",
-        "One row with both statements joined (& in Python) says more than two rows.",
+        _how_to_join(facts, facts.labels[one], facts.labels[other]),
     )
+
+
+def _how_to_join(facts: Facts, one: Label, other: Label) -> str:
+    try:
+        _joined(facts, [one, other])
+    except ValueError as error:
+        return f"Keep one row; & has no rule for these: {error}."
+    return "One row with both statements joined (& in Python) says more than two rows."
 
 
 def _duplicates(groups: list[list[int]], noun: str) -> Finding:

@@ -67,6 +67,7 @@ def convert(
         File to write; - is standard output.
     """
     from eitheror import files
+    from eitheror.files import ReadOptions
     from eitheror.labels import DataError, RowError
 
     table = files.read_table(source, task=task, need_labels=False, **layout.keywords())
@@ -80,6 +81,8 @@ def convert(
             weight=None if table.weight is None else table.weight.tolist(),
             ids=table.ids,
             columns=table.columns,
+            prefix=layout.prefix or ReadOptions.prefix,
+            underscores=layout.underscores,
             plain_labels=to_columns,
             flatten=flatten,
             feature_names=table.feature_names,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from eitheror.files import Row, Table
     from eitheror.model import Model
 
-__all__ = ["input_of", "keywords_for", "read_for_model"]
+__all__ = ["input_of", "inputs_of", "keywords_for", "read_for_model"]
 
 
 def keywords_for(model: Model, layout: FileOptions) -> dict[str, Any]:
@@ -35,15 +35,34 @@ def read_for_model(model: Model, file: str, layout: FileOptions) -> Table:
     return table
 
 
-def input_of(model: Model, row: Row) -> str | list[float]:
-    """Return what the model predicts from: a text, or numbers in the order it was trained on."""
+def input_of(model: Model, row: Row) -> Any:
+    """Return what the model can predict from: a text, or its features as a list or by name."""
     if row.error is not None:
         raise row.error
     _check_kind(model, isinstance(row.input, str), row.where)
-    return row.input if isinstance(row.input, str) else _numbers(model, row)
+    if not isinstance(row.input, str):
+        _check_features(model, row)
+    return row.input
 
 
-def _numbers(model: Model, row: Row) -> list[float]:
+def inputs_of(model: Model, found: list[Any]) -> Any:
+    """Return what `input_of` found as texts, or as an array of shape (n_samples, n_features).
+
+    Rows by name give a sparse array where they leave features out.
+    """
+    if model.featurizer is not None:
+        return found
+    from eitheror.files._features import FeatureStack
+
+    stack = FeatureStack(model.feature_names)
+    by_name = any(isinstance(row, dict) for row in found)
+    for row in found:
+        is_list = by_name and isinstance(row, list)
+        stack.add(dict(zip(model.feature_names or (), row, strict=True)) if is_list else row)
+    return stack.matrix()
+
+
+def _check_features(model: Model, row: Row) -> None:
     from eitheror.labels import DataError, suggest
 
     width = model.parameters.n_features
@@ -53,11 +72,10 @@ def _numbers(model: Model, row: Row) -> list[float]:
             raise DataError(row.where, "features by name, but the model was trained on lists")
         for name in row.input.keys() - set(names):
             raise DataError(row.where, f'unknown feature "{name}"{suggest(name, names)}')
-        return [row.input.get(name, 0.0) for name in names]
-    found = row.input if isinstance(row.input, list) else []
+        return
+    found = row.input or ()
     if len(found) != width:
         raise DataError(row.where, f"{len(found)} features; the model was trained on {width}")
-    return found
 
 
 def _check_kind(model: Model, is_text: bool, where: str) -> None:

@@ -64,7 +64,10 @@ Json = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    Parameter(name="--thread", help="Number of threads; the result does not depend on it."),
+    Parameter(
+        name="--thread",
+        help="Number of threads; the result does not depend on it, unless trained with --hogwild.",
+    ),
 ]
 _Word = Annotated[str | None, Parameter(show_default=False)]
 _Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
@@ -120,6 +123,12 @@ class FileOptions:
     ] = False
     short_form: Annotated[
         _Flag, Parameter(help="fastText: read __label__a|b and __label__!c as statements.")
+    ] = False
+    prefix: Annotated[
+        _Word, Parameter(help="fastText: what a label begins with [default: __label__].")
+    ] = None
+    underscores: Annotated[
+        _Flag, Parameter(help="fastText: underscores in labels stand for spaces.")
     ] = False
     skip_bad: Annotated[
         _Flag, Parameter(help="Leave out rows that cannot be read; count and list them.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from eitheror.cli._model import input_of, keywords_for
+from eitheror.cli._model import input_of, inputs_of, keywords_for
 from eitheror.cli._options import FileOptions, Input, Json, ModelPath, Threads, count
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 _ROWS = 4096
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def predict(
@@ -39,10 +40,11 @@ def predict(
     thread: Threads = None,
     as_json: Json = False,
 ) -> int:
-    """Print the decision for each row of a file: classes, tab-separated, one line a row.
+    r"""Print the decision for each row of a file: classes, tab-separated, one line a row.
 
     Labels in the file are not read. With --json a line is
     {"decision": ["bug"], "proba": {"bug": 0.71, ...}}, classes by falling probability.
+    Without it a tab or a line break in a class name is printed as \t or \n.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def predict(
     return 0
 
 
-def _input(model: Model, row: Row, skip_bad: bool) -> str | list[float] | None:
+def _input(model: Model, row: Row, skip_bad: bool) -> Any:
     """Return what the model reads, or None for a row that is to be skipped."""
     from eitheror.labels import DataError
 
@@ -90,7 +92,7 @@ def _lines(
     good = [item for item in inputs if item is not None]
     decided: Iterator[tuple[list[Any], Any]] = iter(())
     if good:
-        proba = model.predict_proba(good, n_jobs=n_jobs)
+        proba = model.predict_proba(inputs_of(model, good), n_jobs=n_jobs)
         decided = iter(zip(model.decide(proba), proba, strict=True))
     for item in inputs:
         if item is None:
@@ -98,7 +100,7 @@ def _lines(
             continue
         names, values = next(decided)
         if not as_json:
-            yield "\t".join(map(str, names))
+            yield "\t".join(str(name).translate(_ESCAPES) for name in names)
             continue
         order = (-values).argsort(kind="stable")[:top]
         ranked = {str(model.classes[column]): round(float(values[column]), 6) for column in order}

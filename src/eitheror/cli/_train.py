@@ -67,6 +67,9 @@ class TrainFlags:
     min_count: Annotated[
         int | None, _Default, Parameter(help="Words that come less often are left out.")
     ] = None
+    ngram_min_count: Annotated[
+        int | None, _Default, Parameter(help="N-grams that come less often are left out.")
+    ] = None
     keep_case: Annotated[
         bool,
         Parameter(negative=(), show_default=False, help="Capital letters differ from small ones."),
@@ -85,6 +88,9 @@ class TrainFlags:
         _Default,
         Parameter(help="Stop after that many passes without gain on the held-out rows."),
     ] = None
+    validation: Annotated[
+        float, Parameter(help="Part of the rows held out for --patience without --valid.")
+    ] = 0.1
     seed: Annotated[int, Parameter(help="Same seed and data, same model.")] = 0
     hogwild: Annotated[
         bool,
@@ -114,11 +120,13 @@ class TrainFlags:
             word_ngrams=self.word_ngrams,
             bucket=self.bucket,
             min_count=self.min_count,
+            ngram_min_count=self.ngram_min_count,
             lowercase=not self.keep_case,
             l2=self.l2,
             label_smoothing=self.label_smoothing,
             class_weight=self.class_weight,
             patience=self.patience,
+            validation=self.validation,
             seed=self.seed,
             hogwild=self.hogwild,
             **ngrams,

@@ -94,7 +94,8 @@ def tune(
     )
     n_classes = len(fitted.classes)
     if calibration is not None:
-        proba = calibration.fit(labels, proba).transform(proba)
+        # float32, as predict gives them: the cut must fall between the numbers it will meet.
+        proba = calibration.fit(labels, proba).transform(proba).astype(np.float32)
         calibration.log_counts_ = calibration.log_counts_[:n_classes]
         fitted.calibration = calibration.to_config()
     rule.fit(labels, proba)

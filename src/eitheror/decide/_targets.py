@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["checked_proba", "tag_targets"]
+from eitheror.labels import MARGINALS
 
-_UNKNOWN, _MARGINALS = 0, 3
+__all__ = ["checked_proba", "tag_targets"]
 
 
 def checked_proba(proba: Any) -> NDArray[np.floating[Any]]:
@@ -52,7 +52,7 @@ def tag_targets(labels: Any, proba: NDArray[np.floating[Any]]) -> NDArray[np.flo
         )
     _check_shape((len(sparse), sparse.n_classes), proba.shape)
     targets = np.full(proba.shape, np.nan, dtype=np.float32)
-    stated = sparse.mode == _MARGINALS
+    stated = sparse.mode == MARGINALS
     targets[stated] = sparse.rest[stated, None]
     rows = np.repeat(np.arange(len(sparse)), np.diff(sparse.indptr))
     keep = stated[rows]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from eitheror.decide._targets import checked_proba, tag_targets
 
-__all__ = ["Calibration"]
+__all__ = ["Calibration", "sigmoid"]
 
 _STEPS = 50
 _RIDGE = 1e-6
@@ -78,7 +78,7 @@ class Calibration:
         a, b, c, d = self.coefficients_
         odds = _log_odds(proba)
         raised = a + b * odds + c * self.log_counts_ + d * odds.max(axis=1, keepdims=True)
-        return np.where(proba > 0, _sigmoid(raised), 0.0)
+        return np.where(proba > 0, sigmoid(raised), 0.0)
 
     def to_config(self) -> dict[str, Any]:
         """Return the fitted numbers as a dict that JSON can hold."""
@@ -93,11 +93,17 @@ class Calibration:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Calibration:
         """Read back what `to_config` wrote."""
-        if config.get("calibration") != "logistic" or len(config.get("coefficients", ())) != 4:
-            raise ValueError(f"not a calibration: {dict(config)!r}")
         calibration = cls()
-        calibration.coefficients_ = np.array(config["coefficients"], dtype=np.float64)
-        calibration.log_counts_ = np.array(config["log_counts"], dtype=np.float64)
+        try:
+            numbers = [
+                np.array(config[key], dtype=np.float64) for key in ("coefficients", "log_counts")
+            ]
+        except (KeyError, TypeError, ValueError):
+            numbers = []
+        shapes = [array.shape for array in numbers]
+        if config.get("calibration") != "logistic" or shapes[:1] != [(4,)] or len(shapes[1]) != 1:
+            raise ValueError(f"not a calibration: {dict(config)!r:.200}")
+        calibration.coefficients_, calibration.log_counts_ = numbers
         return calibration
 
 
@@ -119,9 +125,11 @@ def _features(
     return np.stack([np.ones(len(rows)), odds[known], log_counts[columns], odds.max(axis=1)[rows]])
 
 
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
+    """1 / (1 + exp(-z)), for any z without overflow."""
     small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    proba: NDArray[Any] = np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    return proba
 
 
 def _logistic_regression(
@@ -132,7 +140,7 @@ def _logistic_regression(
     ridge = _RIDGE * len(values)
     loss = _loss(weights, features, values, ridge)
     for _ in range(_STEPS):
-        proba = _sigmoid(weights @ features)
+        proba = sigmoid(weights @ features)
         gradient = features @ (proba - values) + ridge * weights
         curvature = (features * (proba * (1 - proba))) @ features.T + ridge * np.eye(4)
         step = np.linalg.solve(curvature, gradient)

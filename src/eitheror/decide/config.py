@@ -31,7 +31,7 @@ def from_config(config: Mapping[str, Any]) -> Rule:
         "tuned_threshold": _tuned_from_config,
         "expected_jaccard": _expected_from_config,
     }
-    if name not in readers:
+    if not isinstance(name, str) or name not in readers:
         raise ValueError(f"unknown decision rule {name!r}; known are {', '.join(readers)}")
     try:
         rule: Rule = readers[name](**rest)

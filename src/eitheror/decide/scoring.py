@@ -167,5 +167,6 @@ def _fitted_decision(
     if calibration is None:
         return rule.fit(targets, proba).predict
     calibration = copy.deepcopy(calibration).fit(targets, proba)
-    rule.fit(targets, calibration.transform(proba))
-    return lambda unseen: rule.predict(calibration.transform(unseen))
+    # float32, as a calibrated model predicts.
+    rule.fit(targets, calibration.transform(proba).astype(np.float32))
+    return lambda unseen: rule.predict(calibration.transform(unseen).astype(np.float32))

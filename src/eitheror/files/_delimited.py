@@ -24,6 +24,7 @@ from eitheror.labels import STATEMENT_KEYS, DataError, Label, exact, suggest
 __all__ = ["cell_value", "read_delimited"]
 
 _LONGEST_RECORD: Final = 100_000
+_LONGEST_CELL: Final = 2**31 - 1
 _NUMBERS: Final = ("voters", "trust")
 
 Cells = tuple[int, list[str] | Exception]
@@ -116,19 +117,27 @@ class _TextLines:
 
 
 def _csv_cells(source: Source, sep: str) -> Iterator[Cells]:
-    csv.field_size_limit(2**31 - 1)  # the default refuses a long text
     lines = _TextLines(source)
     parser = csv.reader(lines, delimiter=sep, strict=True)
     while True:
         lines.start, lines.bad = lines.line + 1, None
         try:
-            cells: list[str] | Exception = next(parser)
+            cells: list[str] | Exception = _next_record(parser)
         except StopIteration:
             return
         except csv.Error as error:
             cells = ValueError(_csv_problem(str(error), sep))
         if cells or lines.bad is not None:
             yield lines.start, lines.bad or cells
+
+
+def _next_record(parser: Iterator[list[str]]) -> list[str]:
+    """Return the next record, however long; the limit that other users of csv set stays theirs."""
+    limit = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        return next(parser)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _csv_problem(message: str, sep: str) -> str:

@@ -37,20 +37,22 @@ class FeatureStack:
     def add(self, row: Any) -> None:
         """Take one row."""
         named = isinstance(row, Mapping)
-        if self._named is None:
-            self._named = named
-        elif self._named != named:
+        if self._named is not None and self._named != named:
             kinds = ("an object from name to number", "a list of numbers")
             raise ValueError(
                 f"features as {kinds[not named]}, but the rows before it write {kinds[named]}"
             )
         if isinstance(row, Mapping):
-            self._columns.extend(self._column(name) for name in row)
-            self._values.extend(row.values())
+            # all names before the first is kept: a refused row leaves nothing behind
+            columns = [self._column(name) for name in row]
+            values = array("d", row.values())
         else:
             if self._given is not None and len(row) != len(self._given):
                 raise ValueError(f"{len(row)} features, but {len(self._given)} are expected")
-            self._values.extend(row)
+            columns, values = [], array("d", row)
+        self._named = named
+        self._columns.extend(columns)
+        self._values.extend(values)
         self._ends.append(len(self._values))
 
     def _column(self, name: str) -> int:

@@ -239,7 +239,8 @@ class _ZstdReader(io.RawIOBase):
 def open_output(path: str | os.PathLike[str] | BinaryIO) -> Iterator[IO[bytes]]:
     """Open an output of bytes; a file takes its name only when the block ends without an error.
 
-    The compression follows the extension. `-` is standard output.
+    The compression follows the extension. `-` is standard output. A link keeps pointing to its
+    file, which is replaced; a pipe or a device is written to as it is.
 
     Examples
     --------
@@ -254,21 +255,33 @@ def open_output(path: str | os.PathLike[str] | BinaryIO) -> Iterator[IO[bytes]]:
     if not isinstance(path, str | os.PathLike):
         yield path
         return
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target}: this is a folder; name the file to write")
+    name = Path(path)
+    if name.is_dir():
+        raise IsADirectoryError(f"{name}: this is a folder; name the file to write")
+    if name.exists() and not name.is_file():
+        with _packed(name, name) as stream:
+            yield stream
+        return
+    target = Path(os.path.realpath(name))  # to replace a link would leave its file as it was
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
+        raise FileNotFoundError(f"{name}: there is no folder {target.parent}")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        with temporary.open("wb") as stream:
-            packed = _compress(stream, target)
-            yield packed
-            if packed is not stream:
-                packed.close()
+        with _packed(temporary, name) as stream:
+            yield stream
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _packed(path: Path, name: Path) -> Iterator[IO[bytes]]:
+    """Open `path` for writing, compressed as `name` says."""
+    with path.open("wb") as stream:
+        packed = _compress(stream, name)
+        yield packed
+        if packed is not stream:
+            packed.close()
 
 
 def _compress(stream: IO[bytes], target: Path) -> IO[bytes]:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.files._checks import bad_rows
 from eitheror.files._delimited import read_delimited
 from eitheror.files._exports import dialect_of, read_argilla, read_label_studio, read_prodigy
 from eitheror.files._fasttext import read_fasttext, read_text
@@ -27,6 +28,7 @@ from eitheror.files._parquet import read_parquet
 from eitheror.files._rows import Reading, Row
 from eitheror.files._streams import Source, bare_suffix
 from eitheror.labels import DataError, Label, Labels, LabelsBuilder, RowError, exact
+from eitheror.labels._text import bare
 
 __all__ = ["Path", "Table", "iter_rows", "read", "read_table"]
 
@@ -272,7 +274,7 @@ class _Collector:
         self.lines = array("q")
         self.gaps = array("q")  # for each skipped row, how many good ones came before it
         self.skipped: list[DataError] = []
-        self.kept: list[Label | str | int | None] = []  # with skip_bad, to build again without some
+        self.kept: list[Label] = []  # with skip_bad, to build again without some
         self._exact: dict[str, Label] = {}
         self.n = 0
 
@@ -287,9 +289,10 @@ class _Collector:
             return
         if row.file != self.files[-1][0]:
             self.files.append((row.file, self.n))
-        self.builder.append(self._label(row.label))
+        label = self._label(row.label)
+        self.builder.append(label)
         if self.options.skip_bad:
-            self.kept.append(row.label)
+            self.kept.append(bare(label))
         self.lines.append(row.line)
         if row.weight is not None:
             self._put(self.weights, row.weight)
@@ -372,14 +375,16 @@ class _Collector:
         except RowError as error:
             if not options.skip_bad:
                 raise DataError(self.where(error.row), error.problem) from None
-        rows = np.arange(self.n, dtype=np.int64)
-        while True:
+        rows = list(range(self.n))
+        while True:  # again only where the rows left are of another task than all together
             try:
-                return Labels([self.kept[row] for row in rows], classes, options.task), rows
+                labels = Labels([self.kept[row] for row in rows], classes, options.task)
+                return labels, np.array(rows, dtype=np.int64)
             except RowError as error:
-                bad = int(rows[error.row])
-                self.skipped.append(DataError(self.where(bad), error.problem))
-                rows = np.delete(rows, error.row)
+                bad = bad_rows(self.kept, rows, classes, options.task)
+                bad.setdefault(rows[error.row], error.problem)
+            self.skipped += [DataError(self.where(row), bad[row]) for row in sorted(bad)]
+            rows = [row for row in rows if row not in bad]
 
 
 def _weights(given: list[float | None]) -> NDArray[np.float64] | None:
@@ -397,7 +402,8 @@ def _no_label(name: str, options: ReadOptions) -> str:
     if options.format == "fasttext" or _BY_SUFFIX.get(bare_suffix(name)) == "fasttext":
         return (
             f"no label in the whole file: no line begins with {options.prefix}; write "
-            f"{options.prefix}name before each text, or say what labels begin with: prefix="
+            f"{options.prefix}name before each text, or say what labels begin with: "
+            "--prefix WORD (prefix=)"
         )
     return (
         f'no label in the whole file; write "{options.label}": "name" (or either, not, tags, soft, '

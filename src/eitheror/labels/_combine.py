@@ -11,21 +11,13 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key, tags
+from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key
 
 _ORDER = ("exact", "either", "not", "tags", "soft", "votes", "evidence")
 
 
-def combine(left: Label, right: Label, task: str | None = None) -> Label:
-    """Return `left & right`, read for a task: by default one class is true unless tags are named.
-
-    With `task="multilabel"` two statements that name no class in common do not contradict.
-    """
-    if task == "multilabel" and not any(p.kind == "tags" for p in (*left.parts, *right.parts)):
-        try:
-            return combine(left, right)
-        except ValueError:
-            return combine(combine(tags(rest="unknown"), left), right)
+def combine(left: Label, right: Label) -> Label:
+    """Return `left & right`; what only one true class would contradict waits for the task."""
     if not right.parts or (left == right and _is_hard(left)):
         return left
     if not left.parts:
@@ -149,16 +141,20 @@ def _allowed(parts: Iterable[Part]) -> tuple[frozenset[ClassName] | None, frozen
 
 
 def _merge_exclusive(parts: list[Part], contradict: Callable[[str], NoReturn]) -> list[Part]:
-    """Merge parts without tags: whatever is contradictory with one true class raises."""
-    inside, outside = _allowed(parts)
-    if inside is not None and not inside:
-        sure = any(p.kind == "exact" and not p.open for p in parts)
-        ruled_out = any(p.kind != "not" and set(p.names) <= outside for p in parts)
-        open_world = not sure and not ruled_out
-        hint = "; if several can be true, begin with tags(rest='unknown') &" if open_world else ""
-        contradict(f"no class is left{hint}")
+    """Merge parts without tags; what contradicts itself under both tasks raises.
+
+    "a or b" beside "c or d" is fine for tags, so that one is left to `reduce`.
+    """
+    closed_parts = [p for p in parts if p.kind == "exact" and not p.open]
+    sure, outside = _allowed([*closed_parts, *(p for p in parts if p.kind == "not")])
     for part in parts:
-        if part.kind in ("soft", "votes", "evidence") and _mass_left(part, inside, outside) <= 0:
+        names = set(part.names)
+        left = names - outside if sure is None else names & sure
+        if part.kind in ("exact", "either") and not left:
+            contradict("no class is left")
+        if part.kind == "soft" and _mass_left(part, sure, outside) <= 0:
+            contradict("no class is left")
+        if part.kind in ("votes", "evidence") and _mass_left(part, *_allowed(parts)) <= 0:
             contradict("no class is left")
     other = [p for p in parts if p.kind in ("soft", "votes", "evidence")]
     exacts = [p for p in parts if p.kind == "exact"]
@@ -181,7 +177,7 @@ def _mass_left(
     rest = part.number if part.kind == "evidence" else 0.0
     weights = dict(part.items)
     if inside is not None:
-        return max(weights.get(name, rest) for name in inside)
+        return max((weights.get(name, rest) for name in inside), default=0.0)
     return max([rest, *(w for name, w in weights.items() if name not in outside)])
 
 
@@ -218,7 +214,8 @@ def _merge_tags(parts: list[Part], contradict: Callable[[str], NoReturn]) -> lis
     for name, share in (item for p in softs for item in p.items):
         if value.get(name, share if is_open else 0.0) != share:
             contradict(f"soft() gives {name!r} the probability {share:g}, the tags say otherwise")
-    merged = [Part("tags", _ordered(value), open=is_open)]
+    kept = {name: v for name, v in value.items() if v == 1 or is_open}  # closed: absent anyway
+    merged = [Part("tags", _ordered(kept), open=is_open)]
     return merged + [_names_part("either", s) for s in sets] + softs
 
 
@@ -234,6 +231,9 @@ def reduce_multiclass(label: Label) -> Label:
     if not label.parts:
         return label
     inside, outside = _allowed(label.parts)
+    scored = [p for p in label.parts if p.kind in ("soft", "votes", "evidence")]
+    if inside == frozenset() or any(_mass_left(p, inside, outside) <= 0 for p in scored):
+        raise ValueError(f"{label!r} contradict each other: no class is left")
     shares = next((p for p in label.parts if p.kind in ("soft", "votes")), None)
     weighted = next((p for p in label.parts if p.kind == "evidence"), None)
     if shares is not None:
@@ -246,9 +246,7 @@ def reduce_multiclass(label: Label) -> Label:
     else:
         weights |= dict.fromkeys(outside, 0.0)
     product = _product([Part("evidence", _ordered(weights), rest)])
-    if product is None:
-        raise ValueError(f"{label!r} contradicts itself: no class is left")
-    return Label((product,))
+    return Label((product,) if product else ())
 
 
 def _reduced_alone(label: Label, part: Part) -> Label:

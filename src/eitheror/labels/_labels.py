@@ -26,7 +26,6 @@ from eitheror.labels._build import (
     settle,
     stack,
 )
-from eitheror.labels._combine import combine
 from eitheror.labels._label import ClassName, Label, RowError, _sort_key, exact
 from eitheror.labels._sparse import CODES, KINDS, SparseTargets
 from eitheror.labels._text import STATEMENT_KEYS, bare, from_dict, parse
@@ -231,7 +230,7 @@ class Labels:
         builder = LabelsBuilder()
         for row, (a, b) in enumerate(zip(self, other, strict=True)):
             try:
-                builder.append(combine(a, b, self.task))
+                builder.append(a & b)
             except ValueError as error:
                 raise RowError(row, str(error)) from None
         return builder.build(_union([self, other]), self.task)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import UNKNOWN, Labels, SparseTargets
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["Truth", "align", "dense_rows"]
 
@@ -81,7 +82,7 @@ def dense_rows(
     part = targets.take(rows)
     dense = np.empty((len(part), part.n_classes), dtype=np.float32)
     dense[:] = np.where(part.mode == UNKNOWN, np.float32(unlisted), part.rest)[:, None]
-    owner = np.repeat(np.arange(len(part)), np.diff(part.indptr))
+    owner = row_of_entries(part.indptr)
     stated = part.mode[owner] != UNKNOWN
     dense[owner[stated], part.indices[stated]] = part.values[stated]
     return dense

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.rows import Rows
+from eitheror.decide.calibration import sigmoid
 from eitheror.losses import LOSSES, Loss
 from eitheror.model.parameters import (
     EmbeddingParameters,
@@ -19,7 +20,7 @@ from eitheror.model.parameters import (
     parameters_from_tensors,
 )
 from eitheror.model.storage import read_folder, write_folder
-from eitheror.text import Featurizer
+from eitheror.text import Featurizer, TextOptions
 
 if TYPE_CHECKING:
     from eitheror.decide import Rule
@@ -131,7 +132,7 @@ class Model:
         TypeError, ValueError
             As `decision_function`.
         """
-        link = _softmax if _loss(self.loss).proba == "softmax" else _sigmoid
+        link = _softmax if _loss(self.loss).proba == "softmax" else sigmoid
         proba = self._scores(inputs, n_jobs, link)
         if self.calibration is None:
             return proba
@@ -150,6 +151,26 @@ class Model:
     def set_decision(self, rule: Rule) -> None:
         """Store a decision rule in the model."""
         self.decision = rule.to_config()
+
+    @property
+    def classes_(self) -> list[Any]:
+        """The class list under scikit-learn's name; equals `labels.classes`."""
+        return self.classes
+
+    def predict(self, inputs: Inputs, n_jobs: int = 1) -> list[list[Any]]:
+        """Names of the classes that the stored rule chooses for each input.
+
+        Parameters
+        ----------
+        inputs, n_jobs
+            As for `decision_function`.
+
+        Returns
+        -------
+        list of lists
+            As `decide` of `predict_proba`.
+        """
+        return self.decide(self.predict_proba(inputs, n_jobs))
 
     def decide(self, proba: NDArray[Any]) -> list[list[Any]]:
         """Names of the classes that the rule chooses for each row of probabilities.
@@ -274,7 +295,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ValueError(f"{path}/config.json: {missing[0]}: the entry is missing")
     try:
         _check_types(config)
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}/config.json: {error}") from None
     try:
         return _assemble(config, tensors)
@@ -323,7 +344,39 @@ def _check_types(config: dict[str, Any]) -> None:
         raise ValueError(f"task: {config['task']!r} came; one of {_TASKS} was expected")
     if not isinstance(config["options"], dict):
         raise ValueError("options: an object was expected")
-    _loss(config["loss"])
+    if _loss(config["loss"]).task != config["task"]:
+        raise ValueError(f"loss: {config['loss']!r} is not for task {config['task']!r}")
+    _check_decision(config["decision"], config["task"], len(config["classes"]))
+    _check_text_options(config["featurizer"])
+
+
+def _check_decision(decision: dict[str, Any] | None, task: str, n_classes: int) -> None:
+    if decision is None:
+        return
+    from eitheror import decide
+
+    try:
+        rule = decide.from_config(decision)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"decision: {error}") from None
+    if isinstance(rule, decide.Argmax) and task != "multiclass":
+        raise ValueError("decision: argmax is for one true class; tags need another rule")
+    try:
+        rule.predict(np.full((1, n_classes), 0.5, np.float32))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"decision: the rule does not fit {n_classes} classes: {error}") from None
+
+
+def _check_text_options(options: dict[str, Any] | None) -> None:
+    if options is None:
+        return
+    known = {field.name for field in fields(TextOptions)}
+    if set(options) != known:
+        raise ValueError(f"featurizer: {sorted(options)} came; {sorted(known)} were expected")
+    try:
+        TextOptions(**options)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"featurizer: {error}") from None
 
 
 def _check_calibration(calibration: dict[str, Any] | None, n_classes: int) -> None:
@@ -417,13 +470,6 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     proba: NDArray[np.float32] = np.exp(logits - logits.max(axis=1, keepdims=True))
     proba /= proba.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     return proba
-
-
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    # 1 / (1 + exp(-z)) for z >= 0 and exp(z) / (1 + exp(z)) below: exp never overflows.
-    small = np.exp(-np.abs(logits))
-    proba: NDArray[np.float32] = np.where(logits >= 0, 1, small) / (1 + small)
-    return proba.astype(np.float32, copy=False)
 
 
 def _loss(name: Any) -> Loss:

@@ -109,7 +109,9 @@ def read_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     target = _target(path)
     while True:
         folder = _find(target, path)
-        identity = folder.stat().st_ino
+        identity = _inode(folder)
+        if identity is None:  # renamed away since it was found
+            continue
         try:
             return _read_files(folder)
         except (OSError, ValueError):
@@ -147,10 +149,11 @@ def _inode(folder: Path) -> int | None:
 def _write_files(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
-    save_file(arrays, folder / _TENSORS)
+    # Not save_file: its own temporary file would stay behind when the process is killed.
+    (folder / _TENSORS).write_bytes(save(arrays))
     full = {
         **config,
         "format": FORMAT,
@@ -164,8 +167,6 @@ def _write_files(
     }
     text = json.dumps(full, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / _CONFIG).write_bytes(text.encode() + b"\n")
-    # safetensors makes its file for the owner alone; a model is as readable as any other file.
-    (folder / _TENSORS).chmod((folder / _CONFIG).stat().st_mode & 0o777)
     for place in (folder / _TENSORS, folder / _CONFIG, folder):
         _sync(place)
 
@@ -271,6 +272,8 @@ def _check_replaceable(folder: Path) -> None:
         others = [folder.name]
     else:
         others = sorted({entry.name for entry in folder.iterdir()} - {_CONFIG, _TENSORS})
+        if folder.suffix == ".new":  # left by a writer that was killed inside safetensors
+            others = [name for name in others if not name.startswith(".tmp")]
     if others:
         raise FileExistsError(
             f"{folder} is needed while a model is written and holds something else ({others[0]}); "

@@ -161,13 +161,18 @@ class _StatementClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         -------
         estimator
             Its parameters are those the model records; class names come back as the labels had
-            them (text or int).
+            them (text or int). `classes`, `task` and `n_jobs` are not recorded and stand at their
+            defaults: set them again before another `fit`.
         """
         model = load(path)
         if (model.featurizer is not None) != cls._reads_text:
             kind = "texts" if model.featurizer is not None else "numbers"
             raise ValueError(f"{path} is a model of {kind}, which {cls.__name__} does not read")
         recorded = {**model.options, "random_state": model.options.get("seed", 0)}
+        if isinstance(recorded.get("class_weight"), dict):  # JSON keys are text, classes may be int
+            spelt = {str(name): name for name in model.classes}
+            weights = recorded["class_weight"].items()
+            recorded["class_weight"] = {spelt.get(name, name): value for name, value in weights}
         known = {name: recorded[name] for name in cls._get_param_names() if name in recorded}
         estimator = cls(**known)
         labels = Labels([], classes=model.classes, task=model.task)
@@ -225,11 +230,13 @@ class LinearClassifier(_StatementClassifier):
     Parameters
     ----------
     loss : str, default "auto"
-        "softmax" where one class is true, "ova" for tags. Also "uniform", "random-pick" and
-        "ova-n", "pal", "pal-n", "pol".
+        "softmax" where one class is true, "ova" for tags. Also "uniform" and "ova-n", "pal",
+        "pal-n". "random-pick" and "pol" are taken in expectation here, which makes them "uniform"
+        and "pal-n".
     l2 : float or "auto", default "auto"
         Penalty on the weights of standardised features. "auto": the one that makes held-out
-        statements likeliest, between 1e-4 and 1e-1; costs some twenty times a single fit.
+        statements likeliest, between 1e-4 and 1e-1; it is found by fits on parts of the rows, so a
+        given number is several times faster.
     epochs : int, optional
         At most so many L-BFGS iterations (300).
     lr : float, default 0.1
@@ -384,8 +391,9 @@ class TextClassifier(_StatementClassifier):
     features : {"auto", "tfidf", "embedding"}, default "auto"
         "auto" is "tfidf".
     loss : str, default "auto"
-        "softmax" where one class is true, "ova" for tags. Also "uniform", "random-pick" and
-        "ova-n", "pal", "pal-n", "pol".
+        "softmax" where one class is true, "ova" for tags. Also "uniform" and "ova-n", "pal",
+        "pal-n"; and "random-pick" and "pol", which draw one candidate or tag at each visit
+        (fastText's way), the same ones for the same seed.
     epochs : int, optional
         Passes over the rows.
     lr : float, optional

@@ -81,8 +81,13 @@ def read_target(y: Any, classes: Any = None, task: str | None = None) -> ReadTar
 
 
 def _holds_statements(y: Any) -> bool:
-    """Whether a list has anything but names: Label objects, None, sets, dicts."""
-    return any(value is None or isinstance(value, Label | set | frozenset | dict) for value in y)
+    """Whether a list has anything but names: Label objects, None, nan, sets, dicts."""
+    return any(
+        value is None
+        or isinstance(value, Label | set | frozenset | dict)
+        or (isinstance(value, float) and np.isnan(value) and any(isinstance(v, str) for v in y))
+        for value in y
+    )
 
 
 def _plain(labels: Labels) -> ReadTarget:
@@ -111,6 +116,12 @@ def _from_names(y: Any, classes: Any, task: str | None) -> ReadTarget:
         return _plain(labels)
     spelt, codes = np.unique(y, return_inverse=True)
     names = _portable(spelt)
+    if -1 in names and not set(names) <= {-1, 1}:
+        raise ValueError(
+            f"row {int(np.flatnonzero(y == -1)[0])}: -1 can be read two ways: unknown -- write "
+            "None in a list of labels -- or a class that is called -1 -- then name it in classes=. "
+            "Only beside the class 1 alone is it read as scikit-learn's second class"
+        )
     labels = Labels([names[code] for code in codes], classes=names, task=task)
     return ReadTarget(labels, spelt, np.dtype(bool))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from threading import local
 from typing import Any, TypeVar
 
@@ -257,10 +258,17 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
 
 
 def n_threads(n_jobs: int) -> int:
-    """Threads that `n_jobs` asks for; -1 is all cores, -2 all but one, as in scikit-learn."""
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+    """Threads that `n_jobs` asks for; -1 is all cores, -2 all but one, as in scikit-learn.
+
+    Cores are those that this process may run on, where the system tells.
+    """
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise ValueError(f"n_jobs={n_jobs!r}: expected a number of threads, or -1 for all cores")
-    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+    if n_jobs > 0:
+        return int(n_jobs)
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, cores + 1 + int(n_jobs))
 
 
 def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> list[_R]:

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["TextOptions", "check_whole"]
 
-_MAX_BUCKETS = 2**31 - 1
+_MAX_BUCKETS = 2**26  # predicting holds a table of 4 bytes a bucket
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,6 @@ def _char_ngrams(value: Any) -> tuple[int, int]:
             f"char_ngrams={value!r}: expected (shortest, longest), (0, 0) for none"
         ) from None
     if (shortest, longest) != (0, 0):
-        check_whole("char_ngrams[0]", shortest, 1, longest)
         check_whole("char_ngrams[1]", longest, 1, 20)
+        check_whole("char_ngrams[0]", shortest, 1, longest)
     return shortest, longest

@@ -76,14 +76,16 @@ def save_state(
     checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
 ) -> None:
     """Replace the checkpoint by these arrays and facts (JSON values), or leave the old one."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder = Path(checkpoint.path)
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / (_FILE + ".new")
     header = {"format": str(_FORMAT), "facts": json.dumps(facts, sort_keys=True)}
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, new, metadata=header)
-    with new.open("rb") as stream:
+    data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
+    with new.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
         os.fsync(stream.fileno())
     new.replace(checkpoint.file)
 

@@ -15,15 +15,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eitheror._kernels.rows import Rows
-from eitheror.labels import Labels, SparseTargets
+from eitheror.labels import Labels
 from eitheror.losses import LOSSES
 from eitheror.model import EmbeddingParameters, LinearParameters, Model, SparseWeight
 from eitheror.text import Featurizer
+from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
+from eitheror.training.checks import (
+    check_lengths,
+    check_sample_weight,
+    check_speaking,
+    check_targets,
+    check_valid,
+)
 from eitheror.training.examples import Examples
 from eitheror.training.loop import run_epochs
 from eitheror.training.options import TrainOptions, resolve, text_options
-from eitheror.training.priors import apply_class_weight, check_sample_weight, class_prior
+from eitheror.training.priors import apply_class_weight, class_prior
 
 __all__ = ["fit"]
 
@@ -94,7 +102,7 @@ def fit(
     array([1])
     """
     options = options or TrainOptions()
-    _check_lengths(inputs, labels)
+    check_lengths(inputs, labels)
     text = _is_text(inputs)
     plan = resolve(options, labels.task, text=text, n_samples=len(labels))
     if plan.features == "numeric":
@@ -115,7 +123,7 @@ class _Job:
         resume: bool,
         warm_start: Model | None,
     ) -> None:
-        self.n_jobs = _n_threads(n_jobs)
+        self.n_jobs = n_threads(n_jobs)
         self.progress = progress
         self.checkpoint = checkpoint
         self.resume = resume
@@ -131,16 +139,19 @@ class _Job:
         valid: tuple[Any, Labels] | None,
     ) -> Model:
         """Featurise, choose, train, and put the model together."""
-        weight = check_sample_weight(sample_weight, len(labels))
+        weight = check_sample_weight(sample_weight, len(labels), np.float32)
         targets = labels.sparse()
-        _check_targets(labels, targets, plan.loss)
+        check_targets(labels, targets, plan.loss)
+        check_speaking(targets, weight)
+        if valid is not None:
+            valid = check_valid(valid, labels, plan.loss)
         targets, weight, column_weight = apply_class_weight(
             plan.class_weight, plan.loss, labels, targets, weight
         )
         featurizer, rows, plan = self._features(texts, labels.n_classes, given, plan)
-        examples = Examples(rows, targets, weight)
-        examples, held_out = self._held_out(examples, featurizer, labels, valid, plan)
-        trainer = self._trainer(examples, plan, column_weight)
+        whole = Examples(rows, targets, weight)
+        examples, held_out = self._held_out(whole, featurizer, valid, plan)
+        trainer = self._trainer(examples, plan, column_weight, _separable(plan, whole, held_out))
         history = run_epochs(
             trainer,
             examples,
@@ -195,20 +206,11 @@ class _Job:
         self,
         examples: Examples,
         featurizer: Featurizer,
-        labels: Labels,
         valid: tuple[Any, Labels] | None,
         plan: TrainOptions,
     ) -> tuple[Examples, Examples | None]:
         if valid is not None:
             texts, held_out = valid
-            _check_lengths(texts, held_out)
-            if held_out.task != labels.task:
-                raise ValueError(
-                    f"the validation labels are {held_out.task} and the training labels "
-                    f"{labels.task}: read both with the same task="
-                )
-            if held_out.classes != labels.classes:
-                held_out = held_out.with_classes(labels.classes)
             weight = np.ones(len(held_out), dtype=np.float32)
             rows = featurizer.transform(texts, self.n_jobs)
             return examples, Examples(rows, held_out.sparse(), weight)
@@ -227,9 +229,13 @@ class _Job:
         return examples.take(rest), examples.take(np.sort(chosen))
 
     def _trainer(
-        self, examples: Examples, plan: TrainOptions, class_weight: NDArray[np.float32] | None
+        self,
+        examples: Examples,
+        plan: TrainOptions,
+        class_weight: NDArray[np.float32] | None,
+        separable: bool,
     ) -> Any:
-        n_features, targets = examples.rows.n_features, examples.targets
+        n_features = examples.rows.n_features
         start = self.warm_start.parameters if self.warm_start is not None else None
         bias = _start_bias(examples, plan) if start is None else start.bias
         if plan.features == "embedding":
@@ -251,10 +257,16 @@ class _Job:
             bias,
             plan,
             class_weight=class_weight,
-            separable=plan.loss in _SEPARABLE and len(targets.group_indices) == 0,
+            separable=separable,
             n_jobs=self.n_jobs,
             start=None if start is None else _dense(start.weight),
         )
+
+
+def _separable(plan: TrainOptions, *parts: Examples | None) -> bool:
+    """Whether classes may be trained apart: no row, learnt from or watched, joins several."""
+    joint = any(len(part.targets.group_indices) for part in parts if part is not None)
+    return plan.loss in _SEPARABLE and not joint
 
 
 def _start_bias(examples: Examples, plan: TrainOptions) -> NDArray[np.float32]:
@@ -282,14 +294,14 @@ def _fit_numbers(
 ) -> Model:
     from eitheror.training.numeric import fit_numeric
 
-    _check_targets(labels, labels.sparse(), plan.loss)
+    check_targets(labels, labels.sparse(), plan.loss)
     fitted = fit_numeric(
         inputs,
         labels,
         plan,
         sample_weight=sample_weight,
         valid=valid,
-        n_jobs=_n_threads(n_jobs),
+        n_jobs=n_jobs,
         progress=progress,
     )
     return Model(
@@ -309,42 +321,8 @@ def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None)
         )
 
 
-def _n_threads(n_jobs: int) -> int:
-    import os
-
-    if n_jobs == 0:
-        raise ValueError("n_jobs=0: expected a number of threads, or -1 for all cores")
-    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
-
-
 def _is_text(inputs: Any) -> bool:
     if hasattr(inputs, "tocsr") or getattr(getattr(inputs, "dtype", None), "kind", "O") in "fiub":
         return False
     first = next(iter(inputs), None)
     return first is None or isinstance(first, str)
-
-
-def _check_lengths(inputs: Any, labels: Labels) -> None:
-    n = inputs.shape[0] if hasattr(inputs, "shape") else len(inputs)
-    if n != len(labels):
-        raise ValueError(f"{n} inputs came with {len(labels)} labels; expected one label an input")
-    if n == 0:
-        raise ValueError("no rows came: training needs inputs with labels")
-
-
-def _check_targets(labels: Labels, targets: SparseTargets, loss: str) -> None:
-    if labels.task == "multiclass" and labels.n_classes < 2:
-        raise ValueError(
-            f"the labels name only one class ({labels.classes[0]!r}); a classifier needs two or "
-            "more: give the whole list with classes=[...]"
-            if labels.classes
-            else "the labels name no class; a classifier needs two or more"
-        )
-    if not np.any(targets.mode != 0):
-        raise ValueError(f"none of the {len(targets)} labels says anything: all are unknown")
-    if loss != "ova" and len(targets.group_indices):
-        row = int(np.flatnonzero(np.diff(targets.group_indptr))[0])
-        raise ValueError(
-            f"row {row} says 'at least one of' some tags, which loss={loss!r} cannot read; "
-            "use loss='ova', or leave such rows out"
-        )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import Labels, SparseTargets
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["content_keys", "deal_folds"]
 
@@ -125,7 +126,7 @@ def _deal_strata(strata: NDArray[Any], n_folds: int) -> NDArray[np.int64]:
 def _deal_tags(targets: SparseTargets, n_folds: int) -> NDArray[np.int64]:
     """Deal by iterative stratification: rarest tag first, each row to the fold that lacks it."""
     n, k = len(targets), targets.n_classes
-    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     present = targets.values > 0
     rows, tags = rows[present], np.asarray(targets.indices)[present]
     of_tag = rows[np.argsort(tags, kind="stable")]

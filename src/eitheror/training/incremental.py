@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from eitheror.labels import Labels
 from eitheror.model import LinearParameters, Model, SparseWeight
+from eitheror.training.checks import check_lengths, check_sample_weight
 from eitheror.training.objectives import OBJECTIVES
 from eitheror.training.options import TrainOptions, resolve
 from eitheror.training.problem import Setup, Threads, one_blas_thread
@@ -96,12 +97,19 @@ class Increment:
         lr : float
             Length of the first step of each weight.
         sample_weight : array of shape (n_samples,), optional
+            Weight 2 makes the row's part of its step twice as long.
+
+        Raises
+        ------
+        ValueError
+            For a wrong length, or a weight that is negative, nan or infinite; nothing is learnt.
         """
         plan = resolve(options, self._task, text=False)
         l2 = _DEFAULT_L2 if plan.l2 is None or plan.l2 == "auto" else float(plan.l2)
+        check_lengths(X, labels)
         Z = self._scaler.transform(as_matrix(X))
         targets = labels.sparse()
-        weight = np.ones(len(targets)) if sample_weight is None else np.asarray(sample_weight)
+        weight = check_sample_weight(sample_weight, len(targets), np.float64)
         by_class = balanced_or_given(plan.class_weight, labels, targets, weight)
         weight = weight * row_weights(targets, by_class)
         with one_blas_thread(), Threads(1) as threads:

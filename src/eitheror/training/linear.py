@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.common import Features, Targets
 from eitheror._kernels.linear import linear_epoch, linear_loss
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import LinearParameters
@@ -109,7 +110,7 @@ class LinearTrainer:
         first_rate, last_rate = (
             options.lr * (1.0 - e / options.epochs) for e in (number, number + 1)
         )
-        features, targets = examples.arrays()
+        features, targets = self._arrays(examples)
 
         def run(block: _Block, part: NDArray[np.int64]) -> float:
             return linear_epoch(
@@ -139,7 +140,7 @@ class LinearTrainer:
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""
-        features, targets = examples.arrays()
+        features, targets = self._arrays(examples)
         code = EVALUATION[self.code]
 
         def run(block: _Block) -> float:
@@ -148,6 +149,11 @@ class LinearTrainer:
             )
 
         return self._sum(run, [(block,) for block in self.blocks])
+
+    def _arrays(self, examples: Examples) -> tuple[Features, Targets]:
+        # A group's classes lie in several blocks, and the kernel sees the logits of one.
+        assert len(self.blocks) == 1 or len(examples.targets.group_indices) == 0
+        return examples.arrays()
 
     def _sum(self, run: Any, jobs: list[tuple[Any, ...]]) -> float:
         # Blocks are summed in order, so that the reported loss has the same bytes too.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from eitheror.labels import Labels, SparseTargets
 from eitheror.model import LinearParameters
+from eitheror.training.checks import check_lengths, check_sample_weight, check_speaking, check_valid
 from eitheror.training.folds import content_keys, deal_folds
 from eitheror.training.objectives import OBJECTIVES
 from eitheror.training.options import TrainOptions
@@ -49,11 +50,6 @@ _MAX_ITERATIONS = 300
 _EXPLORING = 40  # iterations spent at a tenth of the penalty before the last fit
 _EXACT = 1e-10  # share of the loss won so far that an iteration must add; sums in float32 are
 _COARSE = 1e-5  # not finer than this, and the rows are then so many that it does not matter
-
-_NOTHING_SAID = (
-    "none of the {} labels says anything; expected at least one exact, either, not, soft, votes, "
-    "tags or evidence label of positive weight"
-)
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -123,8 +119,12 @@ def fit_numeric(
         nothing.
     """
     X = as_matrix(X)
+    check_lengths(X, labels)
     targets = labels.sparse()
-    weight = _sample_weight(sample_weight, X, targets)
+    weight = check_sample_weight(sample_weight, len(targets), np.float64)
+    check_speaking(targets, weight)
+    if valid is not None:
+        valid = check_valid(valid, labels, options.loss)
     scaler = Standardiser.fit(X, weight)
     class_weight = balanced_or_given(options.class_weight, labels, targets, weight)
     statement_weight = row_weights(targets, class_weight) * weight
@@ -140,14 +140,17 @@ def fit_numeric(
         )
         everything = np.arange(len(targets))
         if valid is not None:
-            held_out = _held_out(setup, scaler, valid)
+            held_out = _held_out(setup, scaler, valid, X.shape[1])
         elif options.patience is not None:
             everything, held_out = _hold_out(setup, rows, options.validation)
         else:
             held_out = None
         whole = rows.problem(setup, everything)
         if whole is None:
-            raise ValueError(_NOTHING_SAID.format(len(targets)))
+            raise ValueError(
+                "no row that says something is left to learn from: all have class weight 0, or "
+                "patience holds them out; give valid=(inputs, labels), or leave these out"
+            )
         l2 = _given_l2(options.l2)
         if l2 is None:
             l2 = _choose_l2(setup, rows, whole, held_out)
@@ -162,22 +165,6 @@ def _say(progress: Progress | None, message: str) -> None:
         progress({"event": "choice", "message": message})
 
 
-def _sample_weight(weight: Any, X: Any, targets: SparseTargets) -> NDArray[np.float64]:
-    if X.shape[0] != len(targets):
-        raise ValueError(f"{X.shape[0]} rows of features but {len(targets)} labels")
-    if weight is None:
-        return np.ones(len(targets))
-    weight = np.asarray(weight, dtype=np.float64)
-    if weight.shape != (len(targets),) or not (weight >= 0).all() or not np.isfinite(weight).all():
-        raise ValueError(
-            f"sample_weight has shape {weight.shape}; expected {len(targets)} finite numbers, "
-            "none of them negative"
-        )
-    if not weight.any():
-        raise ValueError(_NOTHING_SAID.format(len(targets)))
-    return np.asarray(weight)
-
-
 def _given_l2(l2: float | str | None) -> float | None:
     if l2 is None or l2 == "auto":
         return None
@@ -187,12 +174,16 @@ def _given_l2(l2: float | str | None) -> float | None:
 
 
 def _held_out(
-    setup: Setup, scaler: Standardiser, valid: tuple[Any, Labels] | None
+    setup: Setup, scaler: Standardiser, valid: tuple[Any, Labels], n_features: int
 ) -> Problem | None:
-    if valid is None:
-        return None
+    X = as_matrix(valid[0])
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"the validation inputs have {X.shape[1]} features and the training inputs "
+            f"{n_features}; expected the same columns"
+        )
     targets = valid[1].sparse()
-    return setup.problem(scaler.transform(as_matrix(valid[0])), targets, np.ones(len(targets)))
+    return setup.problem(scaler.transform(X), targets, np.ones(len(targets)))
 
 
 def _hold_out(setup: Setup, rows: _Rows, share: float) -> tuple[NDArray[np.int64], Problem | None]:

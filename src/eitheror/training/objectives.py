@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import MARGINALS, SHARES, UNKNOWN, SparseTargets
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["OBJECTIVES", "Block", "Objective", "effective_mode", "make_block", "order_by_mode"]
 
@@ -69,7 +70,7 @@ def make_block(
     if mode == MARGINALS:
         fill = np.where(targets.mode == UNKNOWN, np.nan, fill)
     dense = np.repeat(fill, k).reshape(n, k)
-    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     dense[rows, targets.indices] = targets.values
     return Block(mode, dense, _groups(targets), smoothing, column_weight)
 
@@ -80,7 +81,7 @@ def _groups(
     if len(targets.group_indices) == 0:
         return None
     ends = np.asarray(targets.group_ends, dtype=np.int64)
-    row_of_group = np.repeat(np.arange(len(targets)), np.diff(targets.group_indptr))
+    row_of_group = row_of_entries(targets.group_indptr)
     rows = np.repeat(row_of_group, np.diff(ends))
     return rows, np.asarray(targets.group_indices, dtype=np.int64), ends[:-1]
 

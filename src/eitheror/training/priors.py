@@ -10,38 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from eitheror.labels import EVIDENCE, UNKNOWN, Labels, SparseTargets
+from eitheror.labels._sparse import row_of_entries
 from eitheror.training.weights import balanced_or_given, row_weights
 
-__all__ = ["apply_class_weight", "check_sample_weight", "class_prior"]
+__all__ = ["apply_class_weight", "class_prior"]
 
 Floats = NDArray[np.float32]
-
-
-def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
-    """Return one finite weight >= 0 a row; None means 1.
-
-    Raises
-    ------
-    ValueError
-        For a wrong length, or a weight that is negative, nan or infinite.
-    """
-    if sample_weight is None:
-        return np.ones(n_samples, dtype=np.float32)
-    weight = np.asarray(sample_weight, dtype=np.float32)
-    if weight.shape != (n_samples,):
-        raise ValueError(
-            f"sample_weight of shape {weight.shape} came with {n_samples} rows; "
-            f"expected ({n_samples},)"
-        )
-    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
-    if len(bad):
-        raise ValueError(
-            f"row {bad[0]}: sample weight {weight[bad[0]]}; expected a finite number >= 0"
-        )
-    return weight
 
 
 def apply_class_weight(
@@ -76,7 +53,7 @@ def apply_class_weight(
 
 
 def _tag_sums(targets: SparseTargets) -> NDArray[np.float64]:
-    rows = np.repeat(np.arange(len(targets)), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     return np.bincount(rows, targets.values, len(targets)).astype(np.float64)
 
 
@@ -87,7 +64,7 @@ def class_prior(targets: SparseTargets, weight: Floats) -> NDArray[np.float64]:
     which the tag's entry is known.
     """
     n, k = len(targets), targets.n_classes
-    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     speaks = np.where(targets.mode == UNKNOWN, 0.0, weight)
     if targets.task == "multilabel":
         mass = np.bincount(targets.indices, targets.values * speaks[rows], k)

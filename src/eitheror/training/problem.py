@@ -8,17 +8,18 @@ gives the same bits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import EVIDENCE, SparseTargets
+from eitheror.text.chunks import n_threads
 from eitheror.training.objectives import (
     Block,
     Objective,
@@ -41,19 +42,51 @@ Vector = NDArray[np.float64]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS on one thread: its own threads would change the order of sums."""
-    import scipy.optimize  # noqa: F401  # loads the BLAS that must obey the limit
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    """Keep BLAS on one thread: its own threads would change the order of sums.
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    The limit holds for the whole process, so fits that run at the same time share one: the first
+    sets it and the last one to end takes it back.
+    """
+    _BLAS.enter()
+    try:
         yield
+    finally:
+        _BLAS.leave()
+
+
+class _SharedLimit:
+    """One limit on the threads of BLAS, and how many fits need it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    def enter(self) -> None:
+        import scipy.optimize  # noqa: F401  # loads the BLAS that must obey the limit
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        with self._lock:
+            if self._users == 0:
+                self._limit = threadpool_limits(limits=1, user_api="blas")
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limit.restore_original_limits()
+                self._limit = None
+
+
+_BLAS = _SharedLimit()
 
 
 class Threads:
     """A pool of threads for blocks of rows; with one thread, a plain loop."""
 
     def __init__(self, n_jobs: int) -> None:
-        self._n = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+        self._n = n_threads(n_jobs)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import UNKNOWN, Labels, SparseTargets, suggest
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["balanced_or_given", "row_weights"]
 
@@ -73,7 +74,7 @@ def row_weights(
 
 def _row_sums(targets: SparseTargets, per_class: NDArray[np.float64]) -> NDArray[np.float64]:
     """``sum_k w_k c_k`` of each row, without a dense row."""
-    rows = np.repeat(np.arange(len(targets)), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     rest = np.nan_to_num(targets.rest).astype(np.float64)
     listed = per_class[targets.indices]
     sums = np.bincount(rows, (targets.values - rest[rows]) * listed, len(targets))
@@ -83,8 +84,8 @@ def _row_sums(targets: SparseTargets, per_class: NDArray[np.float64]) -> NDArray
 
 def _class_mass(targets: SparseTargets, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count the rows of each class: a row of weights w gives w / sum(w), each tag gives 1."""
-    n, k = len(targets), targets.n_classes
-    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    k = targets.n_classes
+    rows = row_of_entries(targets.indptr)
     rest = np.nan_to_num(targets.rest).astype(np.float64)
     share: NDArray[np.floating[Any]] = np.where(targets.mode == UNKNOWN, 0.0, weight)
     if targets.task == "multiclass":

@@ -1,0 +1,152 @@
+"""What training refuses before it starts: rows, labels and weights that do not go together.
+
+Texts and tables of numbers go through the same checks, so that a mistake reads the same for both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eitheror.labels import UNKNOWN, Labels, SparseTargets
+
+__all__ = ["check_lengths", "check_sample_weight", "check_speaking", "check_targets", "check_valid"]
+
+_Float = TypeVar("_Float", np.float32, np.float64)
+
+
+def check_lengths(inputs: Any, labels: Labels, what: str = "") -> None:
+    """Refuse inputs that are not one a label, and no rows at all.
+
+    Parameters
+    ----------
+    inputs : sequence, array or sparse matrix
+    labels : Labels
+    what : str
+        "validation " where these are the held-out rows.
+
+    Raises
+    ------
+    ValueError
+    """
+    n = inputs.shape[0] if hasattr(inputs, "shape") else len(inputs)
+    if n != len(labels):
+        raise ValueError(
+            f"{n} {what}inputs came with {len(labels)} {what}labels; expected one label an input"
+        )
+    if n == 0:
+        raise ValueError(f"no {what}rows came: training needs inputs with labels")
+
+
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_samples: int, dtype: type[_Float]
+) -> NDArray[_Float]:
+    """Return one finite weight >= 0 a row; None means 1.
+
+    Raises
+    ------
+    ValueError
+        For a wrong length, or a weight that is negative, nan or infinite (in `dtype`).
+
+    Examples
+    --------
+    >>> check_sample_weight([2, 0], 2, np.float64)
+    array([2., 0.])
+    """
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=dtype)
+    given = np.asarray(sample_weight)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and named below
+        weight: NDArray[_Float] = given.astype(dtype)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight of shape {weight.shape} came with {n_samples} rows; "
+            f"expected ({n_samples},)"
+        )
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(bad):
+        raise ValueError(
+            f"row {bad[0]}: sample weight {given[bad[0]]}; expected a finite number >= 0"
+        )
+    return weight
+
+
+def check_targets(labels: Labels, targets: SparseTargets, loss: str) -> None:
+    """Refuse labels that nothing can be learnt from, or that the loss cannot read.
+
+    Raises
+    ------
+    ValueError
+    """
+    if labels.task == "multiclass" and labels.n_classes < 2:
+        raise ValueError(
+            f"the labels name only one class ({labels.classes[0]!r}); a classifier needs two or "
+            "more: give the whole list with classes=[...]"
+            if labels.classes
+            else "the labels name no class; a classifier needs two or more"
+        )
+    _check_statements(targets, loss, "")
+
+
+def check_speaking(targets: SparseTargets, weight: NDArray[Any]) -> None:
+    """Refuse rows of which none both says something and has weight.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not np.any(weight[targets.mode != UNKNOWN] > 0):
+        raise ValueError(
+            f"none of the {len(targets)} labels says anything; expected at least one exact, "
+            "either, not, soft, votes, tags or evidence label of positive weight"
+        )
+
+
+def check_valid(valid: tuple[Any, Labels], labels: Labels, loss: str) -> tuple[Any, Labels]:
+    """Return the held-out rows with their labels under the classes of the training labels.
+
+    Parameters
+    ----------
+    valid : tuple of (inputs, Labels)
+        The classes may stand in another order, or some may be missing.
+    labels : Labels
+        The training labels.
+    loss : str
+        Resolved.
+
+    Raises
+    ------
+    ValueError
+        For another task, a class that training does not know, a wrong length, or statements that
+        say nothing or that the loss cannot read.
+    """
+    inputs, held_out = valid
+    check_lengths(inputs, held_out, "validation ")
+    if held_out.task != labels.task:
+        raise ValueError(
+            f"the validation labels are {held_out.task} and the training labels "
+            f"{labels.task}: read both with the same task="
+        )
+    if held_out.classes != labels.classes:
+        try:
+            held_out = held_out.with_classes(labels.classes)
+        except ValueError as error:
+            raise ValueError(
+                f"validation labels: {error}; they must name classes of the training labels: "
+                "read both with the same classes=[...]"
+            ) from None
+    _check_statements(held_out.sparse(), loss, "validation ")
+    return inputs, held_out
+
+
+def _check_statements(targets: SparseTargets, loss: str, what: str) -> None:
+    if not np.any(targets.mode != UNKNOWN):
+        raise ValueError(f"none of the {len(targets)} {what}labels says anything: all are unknown")
+    if loss != "ova" and len(targets.group_indices):
+        row = int(np.flatnonzero(np.diff(targets.group_indptr))[0])
+        raise ValueError(
+            f"{what}row {row} says 'at least one of' some tags, which loss={loss!r} cannot read; "
+            "use loss='ova', or leave such rows out"
+        )
