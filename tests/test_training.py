@@ -479,3 +479,10 @@ def test_all_weights_zero_is_refused() -> None:
     """Rows that all weigh nothing teach nothing, and that is said."""
     with pytest.raises(ValueError, match="label of positive weight"):
         fit(["red", "blue"], Labels(["a", "b"]), sample_weight=[0.0, 0.0])
+
+
+@pytest.mark.parametrize("l2", [-1.0, float("nan"), float("inf")])
+def test_a_penalty_below_zero_is_refused(l2):
+    """A negative penalty would reward large weights."""
+    with pytest.raises(ValueError, match=r"l2=.*: expected 0 or a number above"):
+        TrainOptions(l2=l2)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
 __all__ = [
     "FILES",
@@ -66,6 +66,7 @@ Threads = Annotated[
     int | None,
     Parameter(
         name="--thread",
+        validator=validators.Number(gte=1),
         help="Number of threads; the result does not depend on it, unless trained with --hogwild.",
     ),
 ]

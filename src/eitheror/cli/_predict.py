@@ -56,13 +56,15 @@ def predict(
     import eitheror as eo
     from eitheror import files
 
+    if top is not None and not as_json:
+        raise ValueError("--top says how many probabilities --json shows; add --json")
     fitted = eo.load(model)
     rows = files.iter_rows(file, unlabelled=True, **keywords_for(fitted, layout))
     size = 1 if file == "-" and sys.stdin.isatty() else _ROWS
     skipped = 0
     while batch := list(islice(rows, size)):
         inputs = [_input(fitted, row, layout.skip_bad) for row in batch]
-        skipped += inputs.count(None)
+        skipped += sum(row.error is not None for row in batch)
         for line in _lines(fitted, inputs, as_json, top, thread or -1):
             print(line)
         if size == 1:
@@ -73,9 +75,11 @@ def predict(
 
 
 def _input(model: Model, row: Row, skip_bad: bool) -> Any:
-    """Return what the model reads, or None for a row that is to be skipped."""
+    """Return what the model reads, or None for a blank line and a row that is to be skipped."""
     from eitheror.labels import DataError
 
+    if row.input is None and row.error is None:
+        return None  # a blank line
     try:
         return input_of(model, row)
     except DataError as error:

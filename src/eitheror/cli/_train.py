@@ -169,6 +169,8 @@ def train(
     from eitheror.model import check_output
     from eitheror.training import Checkpoint, fit
 
+    if output == "-":
+        raise ValueError("a model is a folder, which standard output cannot be: -o MODEL")
     check_output(output)
     table = io.read_table(files, task=task, **layout.keywords())
     report_skipped(table.skipped)
@@ -229,7 +231,27 @@ def _read_valid(valid: str, table: Table, layout: FileOptions) -> Table:
     keywords = layout.keywords() | {"task": table.labels.task, "feature_names": table.feature_names}
     if "classes_file" not in keywords:
         keywords |= {"classes": table.labels.classes, "new_classes": True}
-    return io.read_table(valid, need_labels=False, **keywords)
+    held_out = io.read_table(valid, need_labels=False, **keywords)
+    _check_alike(table.inputs, held_out)
+    return held_out
+
+
+def _check_alike(inputs: Any, held_out: Table) -> None:
+    """Refuse held-out rows that are not of the kind and width of the training rows."""
+    from eitheror.labels import DataError
+
+    if not len(held_out):
+        return
+    texts, came_texts = isinstance(inputs, list), isinstance(held_out.inputs, list)
+    where = held_out.where(0)
+    if texts != came_texts:
+        wanted, came = ("texts", "numbers") if texts else ("numbers", "texts")
+        raise DataError(where, f"{came} came, and the training rows are {wanted}")
+    if not texts and held_out.inputs.shape[1] != inputs.shape[1]:
+        raise DataError(
+            where,
+            f"{held_out.inputs.shape[1]} features; the training rows have {inputs.shape[1]}",
+        )
 
 
 def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels]:

@@ -174,10 +174,12 @@ class _Layout:
         self.id = self._column(options.id)
         self.weight = self._column(options.weight)
         taken = {self.text, self._column(options.label), self.id, self.weight, *self.features}
+        # a label column of another name takes the place of "label"
+        keys = {*STATEMENT_KEYS} - ({"label"} - {options.label})
         self.statements = [
             (i, name)
             for i, name in enumerate(names)
-            if i not in taken and name in STATEMENT_KEYS and name not in options.ignore
+            if i not in taken and name in keys and name not in options.ignore
         ]
         taken |= {i for i, _ in self.statements}
         self.extra = [
@@ -186,6 +188,8 @@ class _Layout:
             if i not in taken and name not in options.ignore
         ]
         self._check()
+        for name in reading.named_columns():
+            self._place(name)
 
     def _column(self, name: str) -> int | None:
         return (
@@ -195,20 +199,25 @@ class _Layout:
         )
 
     def _feature_columns(self) -> list[int]:
-        wanted = self.options.feature_columns or self.options.feature_names or ()
+        if self.options.feature_names is not None:  # a model's: by name, whatever the file's order
+            return [self._place(name) for name in self.options.feature_names]
+        wanted = self.options.feature_columns or ()
         found: list[int] = []
         for pattern in wanted:
             hits = [i for i, name in enumerate(self.names) if fnmatch.fnmatchcase(name, pattern)]
-            if not hits:
-                raise DataError(
-                    f"{self.file}:1",
-                    f'no column is called "{pattern}"{suggest(pattern, self.names)}; '
-                    f"{self._columns()}",
-                )
-            found += [i for i in hits if i not in found]
+            found += [i for i in hits or [self._place(pattern)] if i not in found]
         reserved = {getattr(self.options, role) for role in ("text", "label", "id", "weight")}
         reserved |= {*STATEMENT_KEYS, *self.options.ignore}
         return [i for i in found if self.names[i] not in reserved or self.names[i] in wanted]
+
+    def _place(self, name: str) -> int:
+        """Return where a column stands that must be there."""
+        if name not in self.names:
+            raise DataError(
+                f"{self.file}:1",
+                f'no column is called "{name}"{suggest(name, self.names)}; {self._columns()}',
+            )
+        return self.names.index(name)
 
     def _columns(self) -> str:
         shown = ", ".join(f'"{name}"' for name in self.names[:20])

@@ -257,8 +257,8 @@ def _agreed(answers: list[list[str | int]], task: str | None) -> Found:
         names = answers[0]
         return names[0] if len(names) == 1 else tags(*names)
     counts = Counter(name for names in answers for name in dict.fromkeys(names))
-    single = task != "multilabel" and all(len(names) == 1 for names in answers)
-    return votes(counts) if single else votes(counts, voters=len(answers))
+    # without a task another row may make it one of tags, where the number of voters counts
+    return votes(counts) if task == "multiclass" else votes(counts, voters=len(answers))
 
 
 # -- Argilla -----------------------------------------------------------------------------------
@@ -293,6 +293,10 @@ def _argilla_answers(reader: RowReader, record: dict[str, Any]) -> list[list[str
     question = reader.options.label
     nested = record.get("responses")
     found = []
+    if isinstance(nested, list):
+        nested = _by_question(nested)
+    elif nested is not None and not isinstance(nested, dict):
+        raise Problem("$.responses", f"{kind_of(nested)}; Argilla writes an object or a list")
     if isinstance(nested, dict):
         _check_question(question, nested)
         for response in _objects(nested.get(question), f"$.responses.{question}"):
@@ -312,6 +316,27 @@ def _argilla_answers(reader: RowReader, record: dict[str, Any]) -> list[list[str
     resolve, path = reader.statements.names.resolve, f"$.responses.{question}"
     chosen = [value if isinstance(value, list) else [value] for value in found if value is not None]
     return [[resolve(str(name), path) for name in names] for names in chosen]
+
+
+def _by_question(responses: list[Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return responses by person, {"values": {question: {"value": ..}}, "status": ..}, by question.
+
+    A response without values is a discarded or an empty one.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for i, response in enumerate(_objects(responses, "$.responses")):
+        path = f"$.responses[{i}]"
+        values = response.get("values")
+        if values is None and "values" in response:
+            values = {}
+        if not isinstance(values, dict):
+            raise Problem(path, 'no object "values"; Argilla writes {"values": .., "status": ..}')
+        for question, answer in values.items():
+            if not isinstance(answer, dict) or "value" not in answer:
+                raise Problem(f"{path}.values.{question}", 'no "value"; Argilla writes one there')
+            status = response.get("status", "submitted")
+            found.setdefault(question, []).append({"value": answer["value"], "status": status})
+    return found
 
 
 def _check_question(question: str, questions: dict[str, Any]) -> None:

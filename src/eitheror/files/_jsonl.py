@@ -31,9 +31,15 @@ def read_jsonl(records: Iterator[tuple[int, Any]], file: str, reading: Reading) 
     reader = RowReader(file, reading)
     text_key, label_key = reading.options.text, reading.options.label
     plain, row = reader.statements.plain, reader.row
+    reading.missing.update(name for name in reading.named_columns() if name not in reading.keys)
+    missing = reading.missing
     quick = not reading.options.unlabelled and not {text_key, label_key} & {*reading.options.ignore}
 
-    def build(line: int, record: dict[str, Any]) -> Row:
+    def build(line: int, record: dict[str, Any] | None) -> Row:
+        if record is None:
+            return Row(file, line, None)
+        if missing:
+            reading.note_keys(record)
         if quick and len(record) == 2:  # the common row: a text and one class
             text, name = record.get(text_key), record.get(label_key)
             if type(text) is str and type(name) is str:
@@ -43,13 +49,20 @@ def read_jsonl(records: Iterator[tuple[int, Any]], file: str, reading: Reading) 
     return rows_of(file, records, build)
 
 
-def records(source: Source) -> Iterator[tuple[int, dict[str, Any] | Exception]]:
-    """Yield (line, object) of JSONL or of a JSON array; what cannot be read is an exception."""
+def records(
+    source: Source, *, blanks: bool = False
+) -> Iterator[tuple[int, dict[str, Any] | Exception | None]]:
+    """Yield (line, object) of JSONL or of a JSON array; what cannot be read is an exception.
+
+    Blank lines between objects are left out, or with `blanks` come as None.
+    """
     if source.head().lstrip().startswith(b"["):
         yield from _array_items(source)
         return
     for line, raw in source.lines():
         if raw.isspace():
+            if blanks:
+                yield line, None
             continue
         try:
             yield line, decode_object(raw)

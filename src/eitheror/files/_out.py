@@ -54,6 +54,12 @@ class Rows:
             raise RowError(row, "a feature is nan or infinite; fill the gap, or leave the row out")
         return [float(value) for value in values]
 
+    def named_features_of(self, row: int) -> list[float] | dict[str, float]:
+        """Return the features of a row, by name where they have names."""
+        values = self.features_of(row)
+        names = self.feature_names
+        return values if names is None else dict(zip(names, values, strict=True))
+
 
 def encoded(text: str, row: int) -> bytes:
     """Return a text as UTF-8."""

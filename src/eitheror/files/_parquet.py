@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
+from eitheror.files._options import ReadOptions
 from eitheror.files._rows import Reading, Row, RowReader, rows_of
 from eitheror.files._statements import Problem
 from eitheror.files._streams import Source
@@ -74,16 +75,10 @@ class _Layout:
         self.reader = RowReader(file, reading, json=False)
         self._maps = {"soft", "votes", "evidence"}
         self.columns = [name for name in names if name not in options.ignore]
-        wanted = options.feature_columns or options.feature_names or ()
-        if "features" in names and options.feature_columns is None:
-            wanted = ()
-        self.features = [
-            name for name in self.columns if any(fnmatch.fnmatchcase(name, w) for w in wanted)
-        ]
-        for pattern in wanted:
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in self.columns):
-                raise DataError(file, f'no column is called "{pattern}"{suggest(pattern, names)}')
+        self.features = self._feature_columns(options)
         reading.name_features(file, self.features)
+        for name in reading.named_columns():
+            self._need(name)
         own = {*STATEMENT_KEYS, "features", options.text, options.label, options.id, options.weight}
         own -= {"label"} - {options.label}
         self._extra = {n for n in self.columns if n not in own and n not in self.features}
@@ -99,22 +94,40 @@ class _Layout:
                 "Write --text NAME, or for numbers --feature-columns 'x*'",
             )
 
+    def _feature_columns(self, options: ReadOptions) -> list[str]:
+        if "features" in self.columns and options.feature_columns is None:
+            return []
+        if options.feature_names is not None:  # a model's: by name, whatever the file's order
+            for name in options.feature_names:
+                self._need(name)
+            return list(options.feature_names)
+        wanted = options.feature_columns or ()
+        for pattern in wanted:
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in self.columns):
+                self._need(pattern)
+        return [name for name in self.columns if any(fnmatch.fnmatchcase(name, w) for w in wanted)]
+
+    def _need(self, name: str) -> None:
+        if name not in self.columns:
+            near = suggest(name, self.columns)
+            raise DataError(self.file, f'no column is called "{name}"{near}')
+
     def row(self, number: int, values: tuple[Any, ...]) -> Row:
         """Return the row of one record."""
         record: dict[str, Any] = {}
         extra: dict[str, Any] = {}
-        features: list[Any] = []
+        features: dict[str, float] = {}
         for name, value in zip(self.columns, values, strict=True):
             if name in self._extra:
                 extra[name] = value
             elif name in self.features:
-                features.append(self._number(name, value))
-            elif name in self._maps:
+                features[name] = self._number(name, value)
+            elif name in self._maps or (name == "features" and _is_mapping(value)):
                 record[name] = _as_dict(value)
             else:
                 record[name] = _plain(value)
         if self.features:
-            record["features"] = features
+            record["features"] = [features[name] for name in self.features]
         found = self.reader.row(number, record)
         found.extra = extra or None
         return found
@@ -130,6 +143,13 @@ class _Layout:
                 f"{value} is no finite number; fill the gap, or leave the row out",
             )
         return float(value)
+
+
+def _is_mapping(value: Any) -> bool:
+    """Tell a map (a list of pairs) or a struct from a list of numbers."""
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], tuple)
+    )
 
 
 def _as_dict(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from eitheror.files._statements import Names, Problem, StatementReader, as_json,
 from eitheror.labels import STATEMENT_KEYS, DataError, Label, suggest
 
 __all__ = ["Reading", "Row", "RowReader", "rows_of"]
+
+_MOST_KEYS: Final = 1000
 
 
 @dataclass(slots=True)
@@ -29,7 +31,8 @@ class Row:
     file, line : str, int
         Where it begins; lines count from 1 (Parquet: rows).
     input : str, list of float, dict or None
-        The text or the features; None where the row could not be read.
+        The text or the features; None where the row could not be read, and (only with
+        `unlabelled`) for a blank line of JSONL.
     label : Label, str, int or None
         What is known; a plain name is one exact class, None is unknown.
     weight : float, optional
@@ -84,6 +87,29 @@ class Reading:
         self.names = Names(options)
         self.width: tuple[int, str] | None = None
         self.feature_names: list[str] | None = None
+        self.missing: set[str] = set()
+        self.keys: set[str] = set()
+
+    def named_columns(self) -> list[str]:
+        """Return the columns that were named and must be there: label, id, weight."""
+        options = self.options
+        if options.unlabelled:
+            return []
+        named = {role: getattr(options, role) for role in ("label", "id", "weight")}
+        return [name for role, name in named.items() if name != role]
+
+    def note_keys(self, record: Mapping[str, Any]) -> None:
+        """Remember which of the named keys have come; JSON rows may leave keys out."""
+        self.keys |= self.missing.intersection(record)
+        self.missing.difference_update(record)
+        if len(self.keys) < _MOST_KEYS:
+            self.keys.update(record)
+
+    def check_missing(self, file: str) -> None:
+        """Refuse a key that was named and that no row has."""
+        for name in sorted(self.missing):
+            near = suggest(name, self.keys)
+            raise DataError(file, f'no row has the key "{name}"{near}; name a key that is there')
 
     def check_width(self, width: int, where: str, path: str) -> None:
         """Refuse a row with more or fewer features than the first one."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO, Final, Unpack
 
 import numpy as np
@@ -178,7 +179,7 @@ def _as_paths(path: Path | Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _iterate(paths: Iterable[Path], reading: Reading) -> Iterator[Row]:
+def _iterate(paths: Sequence[Path], reading: Reading) -> Iterator[Row]:
     options = reading.options
     for path in paths:
         empty = True
@@ -190,6 +191,8 @@ def _iterate(paths: Iterable[Path], reading: Reading) -> Iterator[Row]:
                 yield row
         if empty and not options.unlabelled:
             raise DataError(source.name, "the file is empty: it holds no row of data")
+    if paths:
+        reading.check_missing(source.name)
 
 
 def _rows(source: Source, reading: Reading) -> Iterator[Row]:
@@ -213,13 +216,22 @@ def _ungrouped(source: Source, reading: Reading) -> Iterator[Row]:
 
 
 def _json_rows(source: Source, reading: Reading, kind: str) -> Iterator[Row]:
-    found = records(source)
+    # a blank line keeps its place where every line is answered; rows that combine have none
+    options = reading.options
+    found: Iterator[tuple[int, Any]] = records(
+        source, blanks=options.unlabelled and options.format != "long"
+    )
     if kind == "json":
-        first = next(found, None)
-        if first is None:
-            return iter(())
-        kind = dialect_of(first[1]) if isinstance(first[1], dict) else "jsonl"
-        found = _with_first(first, found)
+        lead = []
+        for item in found:
+            lead.append(item)
+            if item[1] is not None:
+                break
+        first = lead[-1][1] if lead else None
+        kind = dialect_of(first) if isinstance(first, dict) else "jsonl"
+        found = chain(lead, found)
+    if kind != "jsonl":
+        found = (item for item in found if item[1] is not None)
     readers = {
         "jsonl": read_jsonl,
         "prodigy": read_prodigy,
@@ -227,11 +239,6 @@ def _json_rows(source: Source, reading: Reading, kind: str) -> Iterator[Row]:
         "argilla": read_argilla,
     }
     return readers[kind](found, source.name, reading)
-
-
-def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _format_of(source: Source, options: ReadOptions) -> str:
@@ -280,6 +287,8 @@ class _Collector:
 
     def add(self, row: Row) -> None:
         """Take one row, or note why it is left out."""
+        if row.input is None and row.error is None:
+            return  # a blank line
         error = row.error or self._add_input(row)
         if error is not None:
             if not self.options.skip_bad:

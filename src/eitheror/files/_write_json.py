@@ -24,10 +24,8 @@ def _json_record(rows: Rows, row: int) -> dict[str, Any]:
         record["id"] = rows.ids[row]
     if not rows.numeric:
         record[rows.text] = rows.text_of(row)
-    elif rows.feature_names is None:
-        record["features"] = rows.features_of(row)
     else:
-        record["features"] = dict(zip(rows.feature_names, rows.features_of(row), strict=True))
+        record["features"] = rows.named_features_of(row)
     if rows.labels is not None:
         said = statement_keys(rows.labels[row], row)
         record |= {rows.label if key == "label" else key: value for key, value in said.items()}

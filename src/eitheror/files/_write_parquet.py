@@ -44,7 +44,8 @@ def _types(pyarrow: Any, used: dict[str, set[type]], rows: Rows) -> dict[str, An
     names = pyarrow.list_(text)
     types: dict[str, Any] = {}
     if rows.numeric:
-        types["features"] = pyarrow.list_(number)
+        named = rows.feature_names is not None
+        types["features"] = pyarrow.map_(text, number) if named else pyarrow.list_(number)
     else:
         types[rows.text] = text
     for key in STATEMENT_KEYS:
@@ -72,7 +73,7 @@ def _record(rows: Rows, row: int) -> dict[str, Any]:
     said = {} if rows.labels is None else statement_keys(rows.labels[row], row)
     record = {rows.label if key == "label" else key: value for key, value in said.items()}
     if rows.numeric:
-        return record | {"features": rows.features_of(row)}
+        return record | {"features": rows.named_features_of(row)}
     return record | {rows.text: rows.text_of(row)}
 
 

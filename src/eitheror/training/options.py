@@ -154,6 +154,8 @@ class TrainOptions:
                 raise ValueError(f"{name}={value!r}: expected a whole number from {low} up")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr!r}: expected a number above 0")
+        if isinstance(self.l2, int | float) and not 0 <= self.l2 < float("inf"):
+            raise ValueError(f"l2={self.l2!r}: expected 0 or a number above")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing!r}: expected 0 <= value < 1")
         if not 0 < self.validation < 1:
