@@ -344,6 +344,38 @@ def test_odd_penalties_are_refused(l2):
         fit_numeric(X, labels, TrainOptions(loss="softmax", l2=l2))
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"lr": 0.5}, "--lr"),
+        ({"dim": 10}, "--dim"),
+        ({"word_ngrams": 2}, "--word-ngrams"),
+        ({"char_ngrams": (3, 5)}, "--minn, --maxn"),
+        ({"bucket": 10}, "--bucket"),
+        ({"min_count": 2}, "--min-count"),
+        ({"ngram_min_count": 2}, "--ngram-min-count"),
+        ({"lowercase": False}, "--keep-case"),
+        ({"optimizer": "sgd"}, "--optimizer"),
+        ({"hogwild": True}, "--hogwild"),
+    ],
+)
+def test_options_for_texts_are_refused(option, words):
+    """An option that a table of numbers would ignore is refused, by both of its names."""
+    X, labels, _ = blobs(n=12)
+    (name,) = option
+    message = rf"^{name}=.* \({words}\) has no meaning for a table of numbers"
+    with pytest.raises(ValueError, match=message):
+        fit(X, labels, TrainOptions(**option))
+
+
+def test_only_options_that_were_used_are_recorded():
+    """The record of a model of numbers names no option of texts."""
+    X, labels, _ = blobs(n=12)
+    options = fit(X, labels, TrainOptions(l2=0.1)).options
+    assert {"lowercase", "hogwild", "lr", "optimizer"}.isdisjoint(options)
+    assert 0.1 == options["l2"]
+
+
 def test_labels_that_say_nothing_are_refused():
     """All rows unknown, or of weight 0, is an error."""
     X, labels, _ = blobs(n=12)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eitheror.labels import Label, Labels, either, not_, soft, tags, unknown
+from eitheror.labels import Label, Labels, RowError, either, not_, soft, tags, unknown
 from eitheror.losses import LOSSES, at_least_one
 from eitheror.model import Model
 from eitheror.training import Checkpoint, TrainingDivergedError, TrainOptions, fit
@@ -132,8 +132,13 @@ def test_at_least_one_of_several_tags_teaches() -> None:
     made = [either(*row) if len(row) == 2 else tags(*row) for row in truth]
     labels = Labels(made, classes=CLASSES, task="multilabel")
     assert precision(fit(rows, labels, TrainOptions(epochs=10))) >= 0.95
-    with pytest.raises(ValueError, match=r"row \d+ says 'at least one of'.*use loss='ova'"):
+    with pytest.raises(
+        ValueError, match=r"cannot read 'at least one of'.*use loss='ova'"
+    ) as caught:
         fit(rows, labels, TrainOptions(loss="pal-n"))
+    assert isinstance(caught.value, RowError)
+    first = next(row for row, label in enumerate(labels) if label.kind == "either")
+    assert first == caught.value.row
 
 
 @pytest.mark.parametrize(
@@ -355,7 +360,13 @@ def test_numbers_are_fitted_all_at_once() -> None:
         (Labels(["a"]), {}, "2 inputs came with 1 labels"),
         (Labels(["a", "b"]), {"features": "numeric"}, "came with texts"),
         (Labels(["a", "b"]), {"loss": "sofmax"}, 'did you mean "softmax"'),
-        (Labels(["a", "b"]), {"epochs": 0}, "expected a whole number from 1 up"),
+        (
+            Labels(["a", "b"]),
+            {"epochs": 0},
+            r"epochs=0 \(--epoch\): expected a whole number from 1 up",
+        ),
+        (Labels(["a", "b"]), {"char_ngrams": (5, 3)}, r"char_ngrams=\(5, 3\) \(--minn, --maxn\)"),
+        (Labels(["a", "b"]), {"char_ngrams": (3, 0)}, r"\(0, 0\) for none"),
         (Labels(["a", "b"]), {"lr": -1.0}, "expected a number above 0"),
         (Labels(["a", "b"]), {"label_smoothing": 1.0}, "expected 0 <= value < 1"),
         (Labels(["a", "b"]), {"validation": 1.5}, "expected a share between 0 and 1"),
@@ -396,6 +407,21 @@ def test_validation_rows_that_do_not_fit_are_refused(
     """Texts and numbers refuse the same held-out rows, with the same words."""
     with pytest.raises(ValueError, match=message):
         fit(inputs, Labels(["a", "b"]), valid=(inputs, valid))
+
+
+@pytest.mark.parametrize("loss", ["pal", "pal-n", "pol", "ova"])
+@pytest.mark.parametrize("features", ["tfidf", "numeric"])
+def test_rows_that_teach_nothing_are_counted(features: str, loss: str) -> None:
+    """Losses over the tags that apply learn nothing from other rows, and say so."""
+    made = [tags("a"), not_("a"), tags(), tags("b", rest="unknown"), unknown]
+    labels = Labels(made, classes=["a", "b"], task="multilabel")
+    inputs: Any = np.eye(5) if features == "numeric" else ["red", "blue", "green", "grey", "pink"]
+    told: list[dict[str, Any]] = []
+    options = TrainOptions(features=features, loss=loss, epochs=1)
+    fit(inputs, labels, options, progress=told.append)
+    notes = [facts["message"] for facts in told if "teach nothing" in facts.get("message", "")]
+    assert (0 if loss == "ova" else 1) == len(notes)
+    assert all(note.startswith("2 of 5 rows") and repr(loss) in note for note in notes)
 
 
 def test_progress_is_told() -> None:
@@ -446,7 +472,7 @@ def test_held_out_groups_over_many_classes_are_scored_right() -> None:
     model = fit(rows, labels, TrainOptions(epochs=2), valid=(rows[:20], groups))
     expected = float(group_losses(model, rows[:20], groups).mean())
     assert expected == pytest.approx(model.options["history"][-1]["valid_loss"], rel=1e-4)
-    with pytest.raises(ValueError, match=r"validation row 0 says 'at least one of'"):
+    with pytest.raises(ValueError, match=r"validation row 0: .*'at least one of'"):
         fit(rows, labels, TrainOptions(loss="pal-n"), valid=(rows[:20], groups))
 
 

@@ -10,10 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eitheror.labels import UNKNOWN, Labels, SparseTargets
+from eitheror.labels import UNKNOWN, Labels, RowError, SparseTargets
 
-__all__ = ["check_lengths", "check_sample_weight", "check_speaking", "check_targets", "check_valid"]
+__all__ = [
+    "check_lengths",
+    "check_sample_weight",
+    "check_speaking",
+    "check_targets",
+    "check_valid",
+    "idle_note",
+]
 
+_TAGS_THAT_APPLY = ("pal", "pal-n", "pol")
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 
@@ -79,6 +87,7 @@ def check_targets(labels: Labels, targets: SparseTargets, loss: str) -> None:
     Raises
     ------
     ValueError
+        A `RowError` where it is one row that the loss cannot read.
     """
     if labels.task == "multiclass" and labels.n_classes < 2:
         raise ValueError(
@@ -102,6 +111,34 @@ def check_speaking(targets: SparseTargets, weight: NDArray[Any]) -> None:
             f"none of the {len(targets)} labels says anything; expected at least one exact, "
             "either, not, soft, votes, tags or evidence label of positive weight"
         )
+
+
+def idle_note(targets: SparseTargets, loss: str) -> str | None:
+    """Return how many rows say something that the loss does not learn from; None if none do.
+
+    "pal", "pal-n" and "pol" are sums over the tags that apply: a row that only rules tags out
+    costs 0 whatever the model says.
+
+    Examples
+    --------
+    >>> from eitheror.labels import not_, tags
+    >>> labels = Labels([tags("a"), not_("a"), tags("b")], task="multilabel")
+    >>> idle_note(labels.sparse(), "pal")[:30]
+    '1 of 3 rows teaches nothing wi'
+    >>> idle_note(labels.sparse(), "ova")
+    """
+    if loss not in _TAGS_THAT_APPLY:
+        return None
+    ends = np.concatenate([[0], np.cumsum(targets.values > 0)])  # nan is not above 0
+    applying = np.diff(ends[targets.indptr])
+    idle = int(np.count_nonzero((targets.mode != UNKNOWN) & (applying == 0)))
+    if not idle:
+        return None
+    verb = "teaches" if idle == 1 else "teach"
+    return (
+        f"{idle:,} of {len(targets):,} rows {verb} nothing with loss={loss!r}, which learns only "
+        "from tags that apply; loss='ova' also learns from tags that do not"
+    )
 
 
 def check_valid(valid: tuple[Any, Labels], labels: Labels, loss: str) -> tuple[Any, Labels]:
@@ -146,7 +183,10 @@ def _check_statements(targets: SparseTargets, loss: str, what: str) -> None:
         raise ValueError(f"none of the {len(targets)} {what}labels says anything: all are unknown")
     if loss != "ova" and len(targets.group_indices):
         row = int(np.flatnonzero(np.diff(targets.group_indptr))[0])
-        raise ValueError(
-            f"{what}row {row} says 'at least one of' some tags, which loss={loss!r} cannot read; "
-            "use loss='ova', or leave such rows out"
+        problem = (
+            f"loss={loss!r} cannot read 'at least one of' some tags; use loss='ova', or leave "
+            "such rows out"
         )
+        if what:  # a RowError would point into the training rows
+            raise ValueError(f"{what}row {row}: {problem}")
+        raise RowError(row, problem)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eitheror._kernels.rows import Rows
-from eitheror.labels import Labels
+from eitheror.labels import Labels, SparseTargets
 from eitheror.losses import LOSSES
 from eitheror.model import EmbeddingParameters, LinearParameters, Model, SparseWeight
 from eitheror.text import Featurizer
@@ -27,6 +27,7 @@ from eitheror.training.checks import (
     check_speaking,
     check_targets,
     check_valid,
+    idle_note,
 )
 from eitheror.training.examples import Examples
 from eitheror.training.loop import run_epochs
@@ -143,6 +144,7 @@ class _Job:
         targets = labels.sparse()
         check_targets(labels, targets, plan.loss)
         check_speaking(targets, weight)
+        _tell_idle(targets, plan.loss, self.progress)
         if valid is not None:
             valid = check_valid(valid, labels, plan.loss)
         targets, weight, column_weight = apply_class_weight(
@@ -294,7 +296,9 @@ def _fit_numbers(
 ) -> Model:
     from eitheror.training.numeric import fit_numeric
 
-    check_targets(labels, labels.sparse(), plan.loss)
+    targets = labels.sparse()
+    check_targets(labels, targets, plan.loss)
+    _tell_idle(targets, plan.loss, progress)
     fitted = fit_numeric(
         inputs,
         labels,
@@ -312,6 +316,12 @@ def _fit_numbers(
         featurizer=None,
         parameters=fitted.parameters,
     )
+
+
+def _tell_idle(targets: SparseTargets, loss: str, progress: Progress | None) -> None:
+    note = idle_note(targets, loss)
+    if note is not None and progress is not None:
+        progress({"event": "choice", "message": note})
 
 
 def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:

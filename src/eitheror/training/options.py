@@ -8,7 +8,7 @@ the number of threads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from eitheror.labels import ClassName, suggest
@@ -47,6 +47,25 @@ _OPTIMIZER = {
     ("embedding", "pick"): "sgd",
 }
 _MANY_ROWS = 3000
+# What shapes the features of a text, or the steps of SGD; a table of numbers has neither.
+_TEXT_ONLY = (
+    "lr",
+    "dim",
+    "word_ngrams",
+    "char_ngrams",
+    "bucket",
+    "min_count",
+    "ngram_min_count",
+    "lowercase",
+    "optimizer",
+    "hogwild",
+)
+# Options that the command line spells in other words.
+_COMMAND_LINE = {
+    "epochs": "--epoch",
+    "char_ngrams": "--minn, --maxn",
+    "lowercase": "--keep-case",
+}
 _PACE = {  # (features, family of the loss, optimizer) -> epochs, lr
     ("tfidf", "ova", "sgd"): (5, 2.0),
     ("tfidf", "exclusive", "sgd"): (5, 2.0),
@@ -85,8 +104,9 @@ class TrainOptions:
         Width of the embeddings.
     word_ngrams, char_ngrams, bucket, min_count, ngram_min_count, lowercase
         How a text becomes features: see `eitheror.text.TextOptions`.
-    l2 : float, optional
-        Penalty on the weights of a linear model; for numeric features None chooses it.
+    l2 : float or "auto", optional
+        Penalty on the weights of a linear model, from 0 up; for numeric features None and "auto"
+        choose it.
     optimizer : {"sgd", "adagrad"}, optional
         Plain steps, or steps that shrink for features seen often.
     label_smoothing : float
@@ -151,11 +171,15 @@ class TrainOptions:
             if value is not None and (
                 isinstance(value, bool) or value != int(value) or value < low
             ):
-                raise ValueError(f"{name}={value!r}: expected a whole number from {low} up")
+                raise ValueError(
+                    f"{name}={value!r} ({_on_command_line(name)}): "
+                    f"expected a whole number from {low} up"
+                )
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr!r}: expected a number above 0")
         if isinstance(self.l2, int | float) and not 0 <= self.l2 < float("inf"):
             raise ValueError(f"l2={self.l2!r}: expected 0 or a number above")
+        _check_char_ngrams(self.char_ngrams)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing!r}: expected 0 <= value < 1")
         if not 0 < self.validation < 1:
@@ -166,18 +190,47 @@ class TrainOptions:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as plain JSON values; what is None is left out."""
+        """Return the options as plain JSON values, without None and what the features ignore."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if self.char_ngrams is not None:
             given["char_ngrams"] = list(self.char_ngrams)
         if isinstance(self.class_weight, Mapping):
             given["class_weight"] = {str(k): float(v) for k, v in self.class_weight.items()}
+        if self.features == "numeric":
+            given = {name: value for name, value in given.items() if name not in _TEXT_ONLY}
         return given
 
 
 def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:
     if value not in words:
         raise ValueError(f"unknown {name} {value!r}{suggest(str(value), words)}")
+
+
+def _on_command_line(name: str) -> str:
+    return _COMMAND_LINE.get(name, f"--{name.replace('_', '-')}")
+
+
+def _check_char_ngrams(char_ngrams: Any) -> None:
+    """Refuse lengths that are not 1 <= shortest <= longest; a longest of 0 is no n-grams."""
+    if char_ngrams is None:
+        return
+    pair = tuple(char_ngrams) if isinstance(char_ngrams, tuple | list) else ()
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
+    if len(pair) != 2 or not whole or not (pair == (0, 0) or 1 <= pair[0] <= pair[1] <= 20):
+        raise ValueError(
+            f"char_ngrams={char_ngrams!r} ({_on_command_line('char_ngrams')}): expected the "
+            "shortest and the longest length, 1 <= shortest <= longest <= 20, or (0, 0) for none"
+        )
+
+
+def _refuse_text_only(options: TrainOptions) -> None:
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name in _TEXT_ONLY and value != field.default:
+            raise ValueError(
+                f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for a "
+                "table of numbers, whose linear model is fitted to all rows at once; leave it out"
+            )
 
 
 def resolve(
@@ -201,7 +254,7 @@ def resolve(
     Raises
     ------
     ValueError
-        If the loss does not fit the task, or the features the input.
+        If the loss does not fit the task, the features the input, or an option the features.
 
     Examples
     --------
@@ -211,6 +264,7 @@ def resolve(
     features = _features(options.features, text)
     loss = _loss(options.loss, task)
     if features == "numeric":
+        _refuse_text_only(options)
         return replace(options, features=features, loss=loss)
     defaults = dict(_DEFAULTS[features])
     family = _family(loss)
