@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.labels import MARGINALS
-
 __all__ = ["checked_proba", "tag_targets"]
 
 
@@ -51,12 +49,7 @@ def tag_targets(labels: Any, proba: NDArray[np.floating[Any]]) -> NDArray[np.flo
             "use Argmax(), or read them with task='multilabel'"
         )
     _check_shape((len(sparse), sparse.n_classes), proba.shape)
-    targets = np.full(proba.shape, np.nan, dtype=np.float32)
-    stated = sparse.mode == MARGINALS
-    targets[stated] = sparse.rest[stated, None]
-    rows = np.repeat(np.arange(len(sparse)), np.diff(sparse.indptr))
-    keep = stated[rows]
-    targets[rows[keep], sparse.indices[keep]] = sparse.values[keep]
+    targets: NDArray[np.float32] = sparse.dense()
     return targets
 
 

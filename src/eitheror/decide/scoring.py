@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from eitheror.decide.calibration import Calibration
     from eitheror.decide.rules import Rule
 
-__all__ = ["METRICS", "check_metric", "cross_fitted_score", "score_decision", "set_score"]
+__all__ = [
+    "METRICS",
+    "check_metric",
+    "cross_fitted_score",
+    "score_decision",
+    "set_fraction",
+    "set_score",
+]
 
 METRICS = (
     "f1_micro",
@@ -40,6 +47,15 @@ def check_metric(metric: str) -> str:
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; write one of {', '.join(METRICS)}")
     return metric
+
+
+def set_fraction(
+    measure: str, hits: Any, predicted: Any, present: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return top and bottom of F1 = 2h / (p + t) or Jaccard = h / (p + t - h)."""
+    if measure == "f1":
+        return 2 * hits, predicted + present
+    return hits, predicted + present - hits
 
 
 def set_score(
@@ -64,7 +80,7 @@ def set_score(
     if measure == "accuracy":
         equal: NDArray[np.bool_] = (h == p) & (h == t)
         return equal.astype(np.float64)
-    top, bottom = (h, p + t - h) if measure == "jaccard" else (2 * h, p + t)
+    top, bottom = set_fraction(measure, h, p, t)
     score = np.full(h.shape, float(empty))
     np.divide(top, bottom, out=score, where=bottom > 0)
     return score

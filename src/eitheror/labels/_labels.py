@@ -327,12 +327,7 @@ class Labels:
                 "train on the Labels themselves, or leave these rows out"
             )
         found = _sparse.derive(self.task, self.n_classes, *store[2:])
-        rest = found.rest.copy()
-        if self.task == "multiclass":
-            rest[found.mode == _sparse.UNKNOWN] = 1.0
-        targets = np.repeat(rest.astype(dtype)[:, None], self.n_classes, axis=1)
-        targets[_sparse.row_of_entries(found.indptr), found.indices] = found.values
-        return targets
+        return _sparse.fill_dense(found, self.task, self.n_classes, dtype)
 
     def exact_index(self) -> NDArray[np.int64]:
         """Return the column of the class each row names exactly, -1 for other rows (multiclass).

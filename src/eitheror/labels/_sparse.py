@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from eitheror.labels._label import ClassName, Label, Part, _sort_key
 
@@ -71,6 +71,20 @@ class SparseTargets:
     def __len__(self) -> int:
         return len(self.mode)
 
+    def dense(self, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return the numbers as a matrix of shape `(n_samples, n_classes)`, without the groups.
+
+        A row that says nothing is 1 everywhere (multiclass) or nan everywhere (multilabel).
+
+        Examples
+        --------
+        >>> from eitheror import Labels
+        >>> Labels(["a", None], classes=["a", "b"]).sparse().dense()
+        array([[1., 0.],
+               [1., 1.]], dtype=float32)
+        """
+        return fill_dense(self, self.task, self.n_classes, dtype)
+
     def take(self, rows: NDArray[np.int64]) -> SparseTargets:
         """Return the targets of `rows`, in that order."""
         indptr, entries = take_rows(self.indptr, rows)
@@ -88,6 +102,17 @@ class SparseTargets:
             group_ends,
             self.group_indices[members],
         )
+
+
+def fill_dense(
+    found: SparseTargets | Derived, task: str, n_classes: int, dtype: DTypeLike
+) -> NDArray[Any]:
+    """Return listed values and the rest of each row as one matrix."""
+    nothing = 1.0 if task == "multiclass" else np.nan
+    rest = np.where(found.mode == UNKNOWN, nothing, found.rest).astype(dtype)
+    matrix = np.repeat(rest[:, None], n_classes, axis=1)
+    matrix[row_of_entries(found.indptr), found.indices] = found.values
+    return matrix
 
 
 def take_rows(

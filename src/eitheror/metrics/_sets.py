@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.decide.scoring import set_fraction
 from eitheror.metrics.intervals import Bounds, Estimate, between, mean_of, ratio_of, spread
 
 __all__ = ["Completion", "completions", "hamming", "macro", "micro", "samples"]
@@ -74,21 +75,12 @@ def hamming(worst: Completion, best: Completion) -> Bounds:
     return between(_hamming(best), _hamming(worst))
 
 
-def _fraction(
-    measure: str, hits: Floats, predicted: Floats, present: Floats
-) -> tuple[Floats, Floats]:
-    """Return top and bottom of F1 = 2h/(p+t) or Jaccard = h/(p+t-h)."""
-    if measure == "f1":
-        return 2 * hits, predicted + present
-    return hits, predicted + present - hits
-
-
 def _micro(measure: str, completion: Completion) -> Estimate:
-    return ratio_of(*_fraction(measure, *completion.counts(1)))
+    return ratio_of(*set_fraction(measure, *completion.counts(1)))
 
 
 def _samples(measure: str, completion: Completion) -> Estimate:
-    top, bottom = _fraction(measure, *completion.counts(1))
+    top, bottom = set_fraction(measure, *completion.counts(1))
     return mean_of(np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0))
 
 
@@ -99,7 +91,7 @@ def _hamming(completion: Completion) -> Estimate:
 
 def _macro(measure: str, completion: Completion) -> Estimate:
     hits, predicted, present = completion.counts(0)
-    top, bottom = _fraction(measure, hits, predicted, present)
+    top, bottom = set_fraction(measure, hits, predicted, present)
     occurs = bottom > 0
     if not occurs.any():
         return Estimate(0.0, None)

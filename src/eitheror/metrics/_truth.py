@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.labels import UNKNOWN, Labels, SparseTargets
-from eitheror.labels._sparse import row_of_entries
+from eitheror.labels import Labels, SparseTargets
 
-__all__ = ["Truth", "align", "dense_rows"]
+__all__ = ["Truth", "align"]
 
 
 @dataclass(frozen=True)
@@ -65,27 +64,14 @@ def align(labels: Any, proba: NDArray[Any], classes: Sequence[Any] | None) -> Tr
         raise ValueError(f"{len(targets)} labels for {len(proba)} rows of proba; give one a row")
     n_model = proba.shape[1]
     if targets.task == "multiclass":
-        possible = dense_rows(targets, np.arange(len(targets)), unlisted=1.0) > 0
+        possible = targets.dense() > 0
         certain = possible & (possible.sum(axis=1, keepdims=True) == 1)
         unseen = int((~possible[:, :n_model].any(axis=1)).sum())
     else:
-        values = dense_rows(targets, np.arange(len(targets)), unlisted=np.nan)
+        values = targets.dense()
         certain, possible = values == 1, ~(values == 0)
         unseen = int(certain[:, n_model:].sum())
     return Truth(targets, n_model, certain, possible, unseen)
-
-
-def dense_rows(
-    targets: SparseTargets, rows: NDArray[np.int64], *, unlisted: float
-) -> NDArray[np.float32]:
-    """Return some rows as a dense matrix; a row about which nothing is said is `unlisted`."""
-    part = targets.take(rows)
-    dense = np.empty((len(part), part.n_classes), dtype=np.float32)
-    dense[:] = np.where(part.mode == UNKNOWN, np.float32(unlisted), part.rest)[:, None]
-    owner = row_of_entries(part.indptr)
-    stated = part.mode[owner] != UNKNOWN
-    dense[owner[stated], part.indices[stated]] = part.values[stated]
-    return dense
 
 
 def _over_columns(labels: Labels, n_columns: int, classes: Sequence[Any] | None) -> SparseTargets:

@@ -15,7 +15,7 @@ from eitheror.losses import (
     partial_sigmoid_binary_cross_entropy,
     partial_softmax_cross_entropy,
 )
-from eitheror.metrics._truth import Truth, align, dense_rows
+from eitheror.metrics._truth import Truth, align
 from eitheror.metrics.intervals import Bounds, between, mean_of
 
 __all__ = ["calibration_error", "log_loss_of", "reliability_of", "statement_log_loss"]
@@ -128,7 +128,7 @@ def losses_of(truth: Truth, proba: NDArray[np.floating[Any]]) -> NDArray[np.floa
 def _class_losses(
     truth: Truth, proba: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    weights = dense_rows(truth.targets, rows, unlisted=1.0).astype(np.float64)
+    weights = truth.targets.take(rows).dense(np.float64)
     unseen = weights.shape[1] - truth.n_model
     logits = np.pad(np.log(proba), ((0, 0), (0, unseen)), constant_values=-np.inf)
     losses = np.array(partial_softmax_cross_entropy(logits, weights))
@@ -142,7 +142,7 @@ def _class_losses(
 def _tag_losses(
     truth: Truth, proba: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    values = dense_rows(truth.targets, rows, unlisted=np.nan)[:, : truth.n_model]
+    values = truth.targets.take(rows).dense()[:, : truth.n_model]
     logits = np.log(proba) - np.log1p(-proba)
     losses = np.array(partial_sigmoid_binary_cross_entropy(logits, values.astype(np.float64)))
     losses[np.isnan(values).all(axis=1)] = np.nan

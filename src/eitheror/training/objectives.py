@@ -64,15 +64,8 @@ def make_block(
     column_weight: Floats | None = None,
 ) -> Block:
     """Dense targets of rows that all have one mode (see :func:`order_by_mode`)."""
-    n, k = len(targets), targets.n_classes
     mode = int(effective_mode(np.asarray(targets.mode))[0])
-    fill = np.asarray(targets.rest, dtype=np.float64)
-    if mode == MARGINALS:
-        fill = np.where(targets.mode == UNKNOWN, np.nan, fill)
-    dense = np.repeat(fill, k).reshape(n, k)
-    rows = row_of_entries(targets.indptr)
-    dense[rows, targets.indices] = targets.values
-    return Block(mode, dense, _groups(targets), smoothing, column_weight)
+    return Block(mode, targets.dense(np.float64), _groups(targets), smoothing, column_weight)
 
 
 def _groups(
