@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from eitheror.decide.calibration import Calibration
+from eitheror.decide.classes import CostMatrix, Reject
+from eitheror.decide.conformal import ConformalSet
 from eitheror.decide.expected import ExpectedJaccard
+from eitheror.decide.joint import ExpectedF1
 from eitheror.decide.rules import Argmax, Rule, Threshold, TopK, TunedThreshold
 
 __all__ = ["from_config"]
@@ -29,7 +34,11 @@ def from_config(config: Mapping[str, Any]) -> Rule:
         "top_k": TopK,
         "threshold": Threshold,
         "tuned_threshold": _tuned_from_config,
-        "expected_jaccard": _expected_from_config,
+        "reject": Reject,
+        "cost_matrix": CostMatrix,
+        "conformal_set": _conformal_from_config,
+        "expected_jaccard": partial(_expected_from_config, ExpectedJaccard),
+        "expected_f1": partial(_expected_from_config, ExpectedF1),
     }
     if not isinstance(name, str) or name not in readers:
         raise ValueError(f"unknown decision rule {name!r}; known are {', '.join(readers)}")
@@ -61,8 +70,19 @@ def _tuned_from_config(
 
 
 def _expected_from_config(
-    at_least_one: bool, calibration: Mapping[str, Any] | None
-) -> ExpectedJaccard:
-    rule = ExpectedJaccard(at_least_one=at_least_one)
+    rule_type: type[ExpectedF1] | type[ExpectedJaccard],
+    at_least_one: bool,
+    calibration: Mapping[str, Any] | None,
+) -> ExpectedF1 | ExpectedJaccard:
+    rule = rule_type(at_least_one=at_least_one)
     rule.calibration_ = None if calibration is None else Calibration.from_config(calibration)
+    return rule
+
+
+def _conformal_from_config(
+    confidence_level: float, threshold: float | None, n_rows: int, guarantee: str
+) -> ConformalSet:
+    rule = ConformalSet(confidence_level)
+    rule.threshold_ = inf if threshold is None else float(threshold)
+    rule.n_rows_, rule.guarantee_ = int(n_rows), guarantee
     return rule

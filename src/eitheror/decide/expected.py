@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from eitheror.decide._targets import checked_proba
 from eitheror.decide.calibration import Calibration
+from eitheror.decide.joint import best_prefix
 from eitheror.decide.rules import Rule
 
 __all__ = ["ExpectedJaccard", "expected_jaccard"]
@@ -106,14 +107,7 @@ class ExpectedJaccard(Rule):
         proba = checked_proba(proba)
         if self.calibration_ is not None:
             proba = self.calibration_.transform(proba)
-        scores = expected_jaccard(proba)
-        if self.at_least_one:
-            scores[:, 0] = -1.0
-        sizes = scores.argmax(axis=1)
-        order = np.argsort(-proba, axis=1, kind="stable")
-        chosen = np.zeros(proba.shape, dtype=bool)
-        np.put_along_axis(chosen, order, np.arange(proba.shape[1]) < sizes[:, None], axis=1)
-        return chosen
+        return best_prefix(proba, expected_jaccard(proba), self.at_least_one)
 
     def to_config(self) -> dict[str, Any]:
         """Return options and calibration under ``{"rule": "expected_jaccard"}``."""

@@ -171,7 +171,8 @@ def _as_matrix(decided: NDArray[Any], truth: Truth, shape: tuple[int, ...]) -> B
     """Return decisions as a bool matrix over all columns of the truth."""
     predicted = np.zeros(truth.certain.shape, dtype=bool)
     if decided.ndim == 1:
-        predicted[np.arange(shape[0]), decided] = True
+        chosen = np.flatnonzero(decided >= 0)  # -1: no decision, which is never right
+        predicted[chosen, decided[chosen]] = True
     else:
         predicted[:, : shape[1]] = decided
         if truth.task == "multiclass" and (decided.sum(axis=1) != 1).any():

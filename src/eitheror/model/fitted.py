@@ -183,11 +183,12 @@ class Model:
         Returns
         -------
         list of lists
-            Of class names, in the order of `classes`; one name a row where one class is true.
+            Of class names, in the order of `classes`; one name a row where one class is true, none
+            where the rule declines to choose.
         """
         chosen = self.rule().predict(proba)
         if chosen.ndim == 1:
-            return [[self.classes[column]] for column in chosen.tolist()]
+            return [[self.classes[column]] if column >= 0 else [] for column in chosen.tolist()]
         return [[self.classes[column] for column in np.flatnonzero(row)] for row in chosen]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -359,12 +360,14 @@ def _check_decision(decision: dict[str, Any] | None, task: str, n_classes: int) 
         rule = decide.from_config(decision)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"decision: {error}") from None
-    if isinstance(rule, decide.Argmax) and task != "multiclass":
-        raise ValueError("decision: argmax is for one true class; tags need another rule")
     try:
-        rule.predict(np.full((1, n_classes), 0.5, np.float32))
+        decided = rule.predict(np.full((1, n_classes), 0.5, np.float32))
     except (ValueError, TypeError) as error:
         raise ValueError(f"decision: the rule does not fit {n_classes} classes: {error}") from None
+    if decided.ndim == 1 and task != "multiclass":
+        raise ValueError(
+            f"decision: {decision['rule']} is for one true class; tags need another rule"
+        )
 
 
 def _check_text_options(options: dict[str, Any] | None) -> None:
