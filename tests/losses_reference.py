@@ -81,6 +81,61 @@ def negated(f, t):
     return cross_entropy(f, t)
 
 
+def bent(f, t, shape, smoothing=0):
+    """psi(-log P) of evidence, the mean of psi over shares; `shape` gives psi and psi'."""
+    if all(x == 1 for x in t):
+        return cross_entropy(f, [mpf(0)] * len(t))
+    e, odds, n = mpf(smoothing), _odds(f), len(t)
+    z = mpmath.fsum(odds)
+    wrong = [mpmath.fsum(odds[:k] + odds[k + 1 :]) / z for k in range(n)]
+    single = [shape(x / z, u) for x, u in zip(odds, wrong, strict=True)]
+    shares = [mpf(0)] * n if max(t) == 1 else t
+    amounts = [(1 - e) * x + e / n for x in shares]
+    value = mpmath.fsum(a * psi[0] for a, psi in zip(amounts, single, strict=True))
+    charged = [a * psi[1] for a, psi in zip(amounts, single, strict=True)]
+    _, gradient, scale = cross_entropy(f, charged)
+    if max(t) == 1:
+        allowed = mpmath.fsum(a * x for a, x in zip(t, odds, strict=True))
+        against = mpmath.fsum((1 - a) * x for a, x in zip(t, odds, strict=True))
+        psi = shape(allowed / (allowed + against), against / (allowed + against))
+        _, slope, size = evidence(f, t)
+        value += (1 - e) * psi[0]
+        gradient = [a + (1 - e) * psi[1] * b for a, b in zip(gradient, slope, strict=True)]
+        scale = [a + (1 - e) * psi[1] * b for a, b in zip(scale, size, strict=True)]
+    return value, gradient, scale
+
+
+def set_mae(f, t, smoothing=0):
+    """1 - P."""
+    return bent(f, t, lambda right, wrong: (wrong, right), smoothing)
+
+
+def gce(f, t, smoothing=0):
+    """(1 - P^.7) / .7."""
+    q = mpf(0.7)  # the float that the losses get
+
+    def shape(right, wrong):
+        loss = mpmath.log1p(wrong / right)
+        return -mpmath.expm1(-q * loss) / q, mpmath.exp(-q * loss)
+
+    return bent(f, t, shape, smoothing)
+
+
+def scl_exp(f, t, smoothing=0):
+    """exp(1 - P)."""
+    return bent(f, t, lambda r, w: (mpmath.exp(w), mpmath.exp(w) * r), smoothing)
+
+
+def op(f, t, smoothing=0):
+    """Cross-entropy of 1 - t under the softmax of -f."""
+    if all(x == 1 for x in t):
+        return cross_entropy(f, [mpf(0)] * len(t))
+    e, n = mpf(smoothing), len(t)
+    amounts = [(1 - e) * (1 - x) + e * (1 - mpf(1) / n) for x in t]
+    loss, gradient, scale = cross_entropy([-x for x in f], amounts)
+    return loss, [-g for g in gradient], scale
+
+
 def ova(f, t, smoothing=0, normalise=False):
     """Binary cross-entropy over the entries that are not nan."""
     known = [not mpmath.isnan(x) for x in t]
@@ -177,6 +232,10 @@ REFERENCES = {
     "uniform": uniform,
     "random-pick": uniform,
     "negated": negated,
+    "set-mae": set_mae,
+    "gce": gce,
+    "scl-exp": scl_exp,
+    "op": op,
     "ova": ova,
     "ova-n": ova_n,
     "pal": pal,

@@ -38,9 +38,11 @@ SAME_LAYER = {
     ("text", "_kernels"),
     ("losses", "_kernels"),
     ("training", "model"),
+    ("annotators", "training"),
     ("audit", "metrics"),
     ("audit", "model"),
     ("comparison", "sklearn"),
+    ("hf", "torch"),  # Trainer is PyTorch
     ("sklearn", "torch"),  # inside functions only, and only where torch is installed
 }
 ADAPTERS = {"torch", "keras", "jax", "hf", "sklearn"}
@@ -50,7 +52,7 @@ HEAVY = {
     "numba": {"_kernels"},
     "sklearn": {"sklearn"},
     "scipy": {"sklearn"},
-    "torch": {"torch"},
+    "torch": {"torch", "hf"},
     "jax": {"jax"},
     "keras": {"keras"},
     "transformers": {"hf"},

@@ -6,6 +6,7 @@ console blocks are run by bash in the same folder, and what the page shows below
 with what it printed (`...` stands for anything). A block under `<!-- not run: reason -->` is text.
 """
 
+import ast
 import doctest
 import os
 import re
@@ -130,13 +131,22 @@ def test_every_public_name_is_documented(name):
     assert f"`{name}" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "module", ["audit", "decide", "files", "labels", "losses", "metrics", "sklearn"]
-)
+def names_of(module: str) -> list[str]:
+    """Return the __all__ of a module from its source, so that no framework is needed."""
+    package = ROOT / "src" / "eitheror"
+    path = package / module / "__init__.py"
+    path = path if path.exists() else package / f"{module}.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    raise AssertionError(f"{path} has no __all__")
+
+
+@pytest.mark.parametrize("module", eo._MODULES)
 def test_every_name_of_a_public_module_is_documented(module):
     """docs/api.md names everything in the module's __all__; derivatives go with their loss."""
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    names = {re.sub(r"_(gradient|hvp)$", "", name) for name in getattr(eo, module).__all__}
+    names = {re.sub(r"_(gradient|hvp)$", "", name) for name in names_of(module)}
     assert [] == sorted(name for name in names if f"`{name}" not in page)
 
 

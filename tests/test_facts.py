@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from eitheror import losses
 
@@ -17,6 +18,7 @@ FACTS = {
     fact["id"]: fact
     for fact in json.loads((HERE / "facts_core.json").read_text(encoding="utf-8"))["facts"]
 }
+WANTED = ("L01", "L02", "L03", "M06", "M07")  # and all E...
 SOURCE = HERE.parents[1] / "shared" / "design" / "facts.json"
 
 
@@ -192,11 +194,40 @@ def test_l03_what_the_reductions_estimate():
     close(fact, pal_n, sigmoid(minimiser("one_vs_all_normalised", targets, weights)))
 
 
+def of_uniform_complements(name, fact):
+    """Logits that minimise the expected loss of uniform complementary labels."""
+    eta = floats(fact["call"]["eta"])
+    targets, weights = 1 - np.eye(len(eta)), (1 - eta) / (len(eta) - 1)
+
+    def risk(logits):
+        tiled = np.tile(logits, (len(eta), 1))
+        value = getattr(losses, name)(tiled, targets)
+        return weights @ value, weights @ getattr(losses, f"{name}_gradient")(tiled, targets)
+
+    options = {"gtol": 1e-10, "maxiter": 10_000}
+    return minimize(risk, np.zeros(len(eta)), jac=True, method="BFGS", options=options).x
+
+
+def test_m06_scl_exp_keeps_the_order_and_is_not_calibrated():
+    """The minimiser of exp(1 - P) ranks the classes rightly and drops the rarest."""
+    logits = of_uniform_complements("scl_exp", FACTS["M06"])
+    close(FACTS["M06"], FACTS["M06"]["expected"], np.exp(logits) / np.exp(logits).sum())
+
+
+def test_m07_the_order_preserving_loss_decodes_to_the_class_probabilities():
+    """Its minimiser has softmax(f) in proportion to 1 / (1 - eta), and decodes to eta."""
+    fact = FACTS["M07"]
+    logits = of_uniform_complements("order_preserving", fact)
+    close(fact, fact["expected"], np.exp(logits) / np.exp(logits).sum())
+    decoded = losses.order_preserving_proba(logits[None])[0]
+    np.testing.assert_allclose(decoded, floats(fact["call"]["eta"]), rtol=1e-6)
+
+
 @pytest.mark.skipif(not SOURCE.exists(), reason="the design folder is not beside this checkout")
 def test_the_committed_facts_are_those_of_the_design():
-    """facts_core.json agrees with the design's facts, and leaves out none of E*, L01 to L03."""
+    """facts_core.json agrees with the design's facts, and leaves out none about losses."""
     source = {fact["id"]: fact for fact in json.loads(SOURCE.read_text(encoding="utf-8"))["facts"]}
-    wanted = {i for i in source if i.startswith("E") or i in ("L01", "L02", "L03")}
+    wanted = {i for i in source if i.startswith("E") or i in WANTED}
     assert wanted == set(FACTS)
     for key, fact in FACTS.items():
         assert fact == {name: source[key][name] for name in fact}

@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import eitheror as eo
 from eitheror import losses
 from losses_reference import REFERENCES, at_most_one, numbers, relative_error
 from strategies import draw_logits, draw_targets
@@ -25,6 +26,7 @@ def one_row(function, *rows):
 GROUPS = ("at_least_one", "exactly_one", "at_most_one")
 TASKS = {name: loss.task for name, loss in losses.LOSSES.items()} | dict.fromkeys(GROUPS, "group")
 DISTINCT = [name for name in TASKS if name not in ("random-pick", "pol")]
+SMOOTHED = [name for name, loss in losses.LOSSES.items() if name in DISTINCT and loss.trainable]
 N_CLASSES = (2, 3, 5, 9)
 # Largest relative errors allowed. 16-bit logits are upcast, so they do as well as float32.
 ALLOWED = {"float64": 1e-11, "float32": 1e-5, "float16": 1e-5, "bfloat16": 1e-5}
@@ -319,7 +321,7 @@ def test_label_smoothing_of_a_set():
     assert expected == pytest.approx(softmax_loss(*arguments, label_smoothing=0.1)[0], rel=1e-14)
 
 
-@pytest.mark.parametrize("name", ["softmax", "uniform", "ova", "ova-n", "pal", "pal-n"])
+@pytest.mark.parametrize("name", SMOOTHED)
 def test_label_smoothing_against_the_reference(name):
     """Values and gradients with label smoothing, against 50 digits."""
     rng, loss = np.random.default_rng(3), losses.LOSSES[name]
@@ -334,6 +336,126 @@ def test_label_smoothing_against_the_reference(name):
         assert max(map(relative_error, g, slope, scale, [1e-300] * 4)) <= 1e-11
         if loss.proba == "softmax":
             np.testing.assert_allclose(h, 0, atol=1e-13)
+
+
+ROBUST = {  # the loss as a function of minus log P, and its bounds
+    "set-mae": (lambda loss: -np.expm1(-loss), 0.0, 1.0),
+    "gce": (lambda loss: -np.expm1(-0.7 * loss) / 0.7, 0.0, 1 / 0.7),
+    "scl-exp": (lambda loss: np.exp(-np.expm1(-loss)), 1.0, np.e),
+}
+
+
+@pytest.mark.parametrize("name", ROBUST)
+def test_robust_losses_are_bent_likelihoods(name):
+    """Each is an increasing, bounded function of minus the log of the statement's probability."""
+    rng, (bend, low, high) = np.random.default_rng(6), ROBUST[name]
+    logits, weights = draw_logits(rng, 300, 5), rng.uniform(0, 1, (300, 5))
+    weights[:, 0] = 1.0
+    value = losses.LOSSES[name].value(logits, weights)
+    np.testing.assert_allclose(value, bend(softmax_loss(logits, weights)), rtol=1e-9, atol=1e-300)
+    assert low <= value.min() <= value.max() <= high * (1 + 1e-15)
+
+
+@pytest.mark.parametrize("name", ROBUST)
+def test_robust_losses_of_shares_are_means_over_the_classes(name):
+    """Shares cost the mean loss of one class drawn by them."""
+    rng, loss = np.random.default_rng(7), losses.LOSSES[name]
+    logits, shares = draw_logits(rng, 50, 4), rng.dirichlet(np.ones(4), 50)
+    single = np.stack([loss.value(logits, np.tile(e, (50, 1))) for e in np.eye(4)], axis=1)
+    expected = (shares * single).sum(axis=1)
+    np.testing.assert_allclose(loss.value(logits, shares), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ROBUST)
+def test_robust_losses_give_up_on_what_the_model_rules_out(name):
+    """A statement that the model finds impossible costs the most there is and teaches nothing."""
+    loss, highest = losses.LOSSES[name], ROBUST[name][2]
+    for logits in ([1e4, 0.0, -1e4], [INF, 0.0, 0.0], [0.0, 0.0, -INF]):
+        with np.errstate(all="raise", under="ignore"):
+            value = one_row(loss.value, logits, [0, 0, 1])
+            gradient = one_row(loss.gradient, logits, [0, 0, 1])
+        assert highest == pytest.approx(value, rel=1e-14)
+        np.testing.assert_array_equal(gradient, np.zeros(3))
+
+
+def test_the_exponent_leads_from_the_likelihood_to_the_absolute_error():
+    """q = 1 is set-MAE; a small q is the likelihood; other numbers are refused."""
+    logits, weights = np.array([[1.0, 2.0, 0.5]]), np.array([[1.0, 0.0, 0.25]])
+    for end in ("", "_gradient"):
+        generalised = getattr(losses, f"generalised_cross_entropy{end}")
+        robust = getattr(losses, f"set_mean_absolute_error{end}")(logits, weights)
+        likelihood = getattr(losses, f"partial_softmax_cross_entropy{end}")(logits, weights)
+        np.testing.assert_allclose(generalised(logits, weights, q=1.0), robust, rtol=1e-13)
+        np.testing.assert_allclose(generalised(logits, weights, q=1e-9), likelihood, rtol=1e-7)
+    for q in (0.0, 1.5, NAN):
+        with pytest.raises(ValueError, match=f"q is {q}; expected 0 < q <= 1"):
+            losses.generalised_cross_entropy(logits, weights, q=q)
+
+
+def test_order_preserving_of_one_class_is_the_published_loss():
+    """lse(-f) + f_l for "not l", convex: every Hessian product has the sign of its vector."""
+    rng = np.random.default_rng(8)
+    logits, vectors = rng.normal(size=(40, 5)) * 10, rng.normal(size=(40, 5))
+    columns = np.arange(40) % 5
+    targets = 1 - np.eye(5)[columns]
+    expected = np.logaddexp.reduce(-logits, axis=1) + logits[np.arange(40), columns]
+    np.testing.assert_allclose(losses.order_preserving(logits, targets), expected, atol=1e-12)
+    products = losses.order_preserving_hvp(logits, targets, vectors)
+    assert np.all(np.sum(products * vectors, axis=1) >= -1e-12)
+
+
+def test_order_preserving_scores_decode_to_probabilities():
+    """1 - (K - 1) softmax(-f), cut at 0; nan where there is no softmax."""
+    eta = np.array([[0.5, 0.3, 0.2, 0.0]])
+    decoded = losses.order_preserving_proba(7 - np.log((1 - eta) / 3))
+    np.testing.assert_allclose(decoded, eta, atol=1e-15)
+    far = losses.order_preserving_proba(np.array([[-3.0, 0.0, 1.0], [NAN, 0, 0]]))
+    np.testing.assert_allclose(far[0].sum(), 1)
+    assert 0 == far[0, 0]
+    assert np.isnan(far[1]).all()
+
+
+NEW = ("set-mae", "gce", "scl-exp", "op")
+
+
+def three_clouds():
+    """Return points around three centres, and one class that each is not."""
+    rng = np.random.default_rng(9)
+    y = np.arange(150) % 3
+    X = rng.normal(size=(150, 2)) + 4 * np.array([[0, 0], [1, 0], [0, 1]])[y]
+    return X, y, eo.noise.corrupt_complementary(y, 3, random_state=9)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_models_of_numbers_train_them(name):
+    """A linear model learns the classes from what each row is not."""
+    X, y, labels = three_clouds()
+    model = eo.LinearClassifier(loss=name, l2=0.01).fit(X, labels)
+    assert 0.9 < np.mean(model.predict(X) == y)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_networks_train_them(name):
+    """So does a network, by torch's automatic differentiation of the same functions."""
+    pytest.importorskip("torch")
+    X, y, labels = three_clouds()
+    model = eo.torch.TorchClassifier(loss=name, epochs=60, lr=0.01).fit(X, labels)
+    assert 0.9 < np.mean(model.predict(X) == y)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_models_of_texts_refuse_them(name):
+    """The refusal names where the loss works and what to use instead."""
+    message = rf"loss='{name}' trains models of numbers .* use 'softmax', with trust="
+    with pytest.raises(ValueError, match=message):
+        eo.TextClassifier(loss=name).fit(["a b", "c d"], ["x", "y"])
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_tags_refuse_them(name):
+    """They are losses of exclusive classes."""
+    with pytest.raises(ValueError, match=f"loss='{name}' needs exactly one true class a row"):
+        eo.LinearClassifier(loss=name).fit([[0.0], [1.0]], [eo.tags("a"), eo.tags("a", "b")])
 
 
 def test_drawn_candidates_follow_the_weights():
@@ -392,6 +514,10 @@ def test_the_registry_says_what_is_trained_and_meant():
         "uniform": ("multiclass", "softmax", "probabilities"),
         "random-pick": ("multiclass", "softmax", "probabilities"),
         "negated": ("multiclass", "softmax", "probabilities"),
+        "set-mae": ("multiclass", "softmax", "probabilities"),
+        "gce": ("multiclass", "softmax", "probabilities"),
+        "scl-exp": ("multiclass", "softmax", "probabilities"),
+        "op": ("multiclass", "softmax", "probabilities"),
         "ova": ("multilabel", "sigmoid", "marginals"),
         "ova-n": ("multilabel", "sigmoid", "shares"),
         "pal": ("multilabel", "softmax", "shares"),

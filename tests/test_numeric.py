@@ -25,7 +25,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "partial_label"
 STATEMENTS = [
     "a", exact("b", trust=0.875), either("a", "c"), not_("b"), not_("c", trust=0.75),
     soft({"a": 0.25, "d": 0.75}), votes({"b": 3, "c": 1}),
-    evidence({"a": 0.5, "b": 1.0}, rest=0.125),
+    evidence({"a": 0.5, "b": 1.0}, rest=0.125), either("a", "b", "c", "d"),
 ]  # fmt: skip
 TAGS = [
     tags("a"), tags("a", "c", absent=["b"], rest="unknown"), not_("d"), tags(),
@@ -417,6 +417,16 @@ def test_second_moments_of_sparse_and_dense_agree():
     weight = np.arange(20.0)
     dense, sparse = (second_moments(table, weight) for table in (Z, sp.csr_matrix(Z)))
     np.testing.assert_allclose(dense, sparse)
+
+
+def test_a_data_frame_is_a_table_of_numbers():
+    """A data frame iterates over its column names, and is not taken for texts because of that."""
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    Z = np.random.default_rng(0).normal(size=(20, 2))
+    labels = Labels(["a", "b"] * 10)
+    options = TrainOptions(l2=0.01)
+    frame = fit(pandas.DataFrame(Z, columns=["p", "q"]), labels, options)
+    np.testing.assert_array_equal(frame.predict_proba(Z), fit(Z, labels, options).predict_proba(Z))
 
 
 @pytest.mark.slow

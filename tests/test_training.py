@@ -20,7 +20,7 @@ TOPICS = {
     "sweet": ["sugar", "honey", "cake", "glaze", "syrup"],
 }
 CLASSES = list(TOPICS)
-TRAINABLE = [name for name, loss in LOSSES.items() if loss.trainable]
+TRAINABLE = [name for name, loss in LOSSES.items() if loss.trainable and loss.text]
 
 
 def texts(n: int, seed: int = 0) -> tuple[list[str], list[list[str]]]:
@@ -103,6 +103,19 @@ def test_partial_statements_teach(statement: Any) -> None:
         made.append(statement(row[0], others))
     model = fit(rows, Labels(made, classes=CLASSES), TrainOptions(epochs=20))
     assert precision(model) >= 0.9
+
+
+@pytest.mark.parametrize("loss", ["softmax", "uniform", "random-pick"])
+def test_a_set_of_all_classes_teaches_nothing(loss: str) -> None:
+    """A text that may be of any class leaves the model as one about which nothing is known."""
+    rows, truth = texts(120)
+    options = TrainOptions(features="tfidf", loss=loss, epochs=5, label_smoothing=0.1)
+    fitted = []
+    for nothing in (None, either(*CLASSES)):
+        made = [row[0] if i % 3 else nothing for i, row in enumerate(truth)]
+        model = fit(rows, Labels(made, classes=CLASSES, task="multiclass"), options)
+        fitted.append(model.predict_proba(rows))
+    np.testing.assert_allclose(fitted[0], fitted[1], rtol=1e-5, atol=1e-7)
 
 
 def test_unknown_tags_are_left_out() -> None:

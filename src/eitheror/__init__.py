@@ -16,7 +16,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eitheror import audit, decide, files, labels, losses, metrics, sklearn
+    from eitheror import (
+        annotators,
+        audit,
+        decide,
+        files,
+        hf,
+        jax,
+        keras,
+        labels,
+        losses,
+        metrics,
+        noise,
+        sklearn,
+        torch,
+    )
+    from eitheror.comparison import compare
     from eitheror.files import read, write
     from eitheror.labels import (
         Label,
@@ -32,7 +47,7 @@ if TYPE_CHECKING:
     )
     from eitheror.metrics import evaluate
     from eitheror.model import load
-    from eitheror.sklearn import LinearClassifier, TextClassifier
+    from eitheror.sklearn import LinearClassifier, PartialLabelClassifier, TextClassifier
 
 __version__ = "0.1.0"
 
@@ -40,32 +55,45 @@ __all__ = [
     "Label",
     "Labels",
     "LinearClassifier",
+    "PartialLabelClassifier",
     "TextClassifier",
+    "annotators",
     "audit",
+    "compare",
     "decide",
     "either",
     "evaluate",
     "evidence",
     "exact",
     "files",
+    "hf",
+    "jax",
+    "keras",
     "labels",
     "load",
     "losses",
     "metrics",
+    "noise",
     "not_",
     "read",
     "sklearn",
     "soft",
     "tags",
+    "torch",
     "unknown",
     "votes",
     "write",
 ]
 
-_MODULES = ("audit", "decide", "files", "labels", "losses", "metrics", "sklearn")
+_MODULES = (
+    *("annotators", "audit", "decide", "files", "labels", "losses", "metrics", "noise", "sklearn"),
+    *("hf", "jax", "keras", "torch"),  # each needs its framework
+)
 _HOME = {
     "LinearClassifier": "sklearn",
+    "PartialLabelClassifier": "sklearn",
     "TextClassifier": "sklearn",
+    "compare": "comparison",
     "evaluate": "metrics",
     "load": "model",
     "read": "files",

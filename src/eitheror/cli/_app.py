@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group
 
 import eitheror
-from eitheror.cli import _audit, _convert, _demo, _evaluate, _info, _predict, _train, _tune
+from eitheror.cli import (
+    _audit,
+    _compare,
+    _convert,
+    _demo,
+    _evaluate,
+    _info,
+    _predict,
+    _train,
+    _tune,
+)
 from eitheror.cli._options import STDIO
 
 __all__ = ["app", "main"]
@@ -33,6 +43,7 @@ _COMMANDS: tuple[Callable[..., int], ...] = (
     _predict.predict,
     _evaluate.evaluate,
     _tune.tune,
+    _compare.compare,
     _audit.audit,
     _convert.convert,
     _info.info,

@@ -48,7 +48,10 @@ class TrainFlags:
     ] = "auto"
     loss: Annotated[
         str,
-        Parameter(help="softmax, or for tags: ova, pal, pal-n, pol (as fastText does), ova-n."),
+        Parameter(
+            help="softmax; for tags: ova, pal, pal-n, pol (as fastText does), ova-n; for numbers "
+            "with wrong statements: gce, set-mae."
+        ),
     ] = "auto"
     epoch: Annotated[int | None, _Default, Parameter(help="Passes over the rows.")] = None
     lr: Annotated[float | None, _Default, Parameter(help="Learning rate.")] = None

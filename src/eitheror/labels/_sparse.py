@@ -11,7 +11,7 @@ the rest, the open flag of tags), -2 - kind opens a part of a `mixed` row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -84,6 +84,17 @@ class SparseTargets:
                [1., 1.]], dtype=float32)
         """
         return fill_dense(self, self.task, self.n_classes, dtype)
+
+    def full_sets_unknown(self) -> SparseTargets:
+        """Return the targets with evidence for every class alike marked as unknown.
+
+        Among these classes a set of all of them says nothing; among more it would.
+        """
+        lengths = np.diff(self.indptr)
+        less = np.bincount(row_of_entries(self.indptr), self.values != 1, len(self)) > 0
+        full = (self.rest == 1) | (lengths == self.n_classes)
+        nothing = (self.mode == EVIDENCE) & ~less & full & (self.n_classes > 1)
+        return replace(self, mode=np.where(nothing, np.uint8(UNKNOWN), self.mode))
 
     def take(self, rows: NDArray[np.int64]) -> SparseTargets:
         """Return the targets of `rows`, in that order."""

@@ -55,7 +55,24 @@ from eitheror.losses._multilabel import (
     pick_all_labels_normalised_gradient,
     pick_all_labels_normalised_hvp,
 )
+from eitheror.losses._order import (
+    order_preserving,
+    order_preserving_gradient,
+    order_preserving_hvp,
+    order_preserving_proba,
+)
 from eitheror.losses._registry import LOSSES, Loss
+from eitheror.losses._robust import (
+    generalised_cross_entropy,
+    generalised_cross_entropy_gradient,
+    generalised_cross_entropy_hvp,
+    scl_exp,
+    scl_exp_gradient,
+    scl_exp_hvp,
+    set_mean_absolute_error,
+    set_mean_absolute_error_gradient,
+    set_mean_absolute_error_hvp,
+)
 
 __all__ = [
     "LOSSES",
@@ -71,12 +88,19 @@ __all__ = [
     "exactly_one",
     "exactly_one_gradient",
     "exactly_one_hvp",
+    "generalised_cross_entropy",
+    "generalised_cross_entropy_gradient",
+    "generalised_cross_entropy_hvp",
     "negated_cross_entropy",
     "negated_cross_entropy_gradient",
     "negated_cross_entropy_hvp",
     "one_vs_all_normalised",
     "one_vs_all_normalised_gradient",
     "one_vs_all_normalised_hvp",
+    "order_preserving",
+    "order_preserving_gradient",
+    "order_preserving_hvp",
+    "order_preserving_proba",
     "partial_sigmoid_binary_cross_entropy",
     "partial_sigmoid_binary_cross_entropy_gradient",
     "partial_sigmoid_binary_cross_entropy_hvp",
@@ -89,6 +113,12 @@ __all__ = [
     "pick_all_labels_normalised",
     "pick_all_labels_normalised_gradient",
     "pick_all_labels_normalised_hvp",
+    "scl_exp",
+    "scl_exp_gradient",
+    "scl_exp_hvp",
+    "set_mean_absolute_error",
+    "set_mean_absolute_error_gradient",
+    "set_mean_absolute_error_hvp",
     "uniform_target_cross_entropy",
     "uniform_target_cross_entropy_gradient",
     "uniform_target_cross_entropy_hvp",

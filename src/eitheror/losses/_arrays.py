@@ -187,7 +187,8 @@ def softmax_exists(xp: Any, logits: Array) -> Array:
 def is_first_largest(xp: Any, array: Array) -> Array:
     """Mark the largest entry of each row, the first one of several."""
     where = xp.argmax(array, axis=-1, keepdims=True)
-    classes = xp.arange(array.shape[-1], dtype=where.dtype, device=array_api_compat.device(array))
+    device = getattr(array, "device", None)  # None while JAX traces
+    classes = xp.arange(array.shape[-1], dtype=where.dtype, device=device)
     return classes == where
 
 

@@ -125,7 +125,7 @@ def evidence(xp: Any, f: Array, weights: Array, against: Array) -> Evidence:
     return Evidence(value, slope, flat, no.share, yes.share, yes.empty)
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """Everything about a batch that value, gradient and Hessian-vector product have in common."""
 
     xp: Any
@@ -136,7 +136,8 @@ class _Row(NamedTuple):
     valid: Array
 
 
-def _row(xp: Any, f: Array, targets: Array, label_smoothing: float) -> _Row:
+def read_row(xp: Any, f: Array, targets: Array, label_smoothing: float) -> Row:
+    """Take a batch of logits and targets apart."""
     smoothing = check_smoothing(label_smoothing)
     reading = read_targets(xp, targets, f.dtype)
     parts = softmax(xp, f)
@@ -144,7 +145,7 @@ def _row(xp: Any, f: Array, targets: Array, label_smoothing: float) -> _Row:
     amounts = reading.shares
     if smoothing:
         amounts = (1.0 - smoothing) * amounts + smoothing * spread(xp, parts, reading.speaks)
-    return _Row(
+    return Row(
         xp,
         evidence(xp, f, reading.weights, reading.against),
         parts,
@@ -152,6 +153,20 @@ def _row(xp: Any, f: Array, targets: Array, label_smoothing: float) -> _Row:
         1.0 - smoothing,
         reading.valid & parts.valid,
     )
+
+
+def row_value(row: Row) -> Array:
+    """Return the loss of each row."""
+    value = row.keep * row.evidence.value + log_loss(row.xp, row.parts, row.amounts)
+    return nan_unless(row.xp, row.valid, value)[..., 0]
+
+
+def row_gradient(row: Row) -> Array:
+    """Return the gradient of each row's loss."""
+    e = row.evidence
+    gradient = row.keep * e.slope * (e.against - e.allowed)
+    gradient = gradient + log_loss_gradient(row.xp, row.parts, row.amounts)
+    return nan_unless(row.xp, row.valid & ~e.impossible, gradient)
 
 
 def partial_softmax_cross_entropy(
@@ -204,9 +219,7 @@ def partial_softmax_cross_entropy(
     array([0.])
     """
     xp, f, (t,) = prepare(logits, targets)
-    row = _row(xp, f, t, label_smoothing)
-    value = row.keep * row.evidence.value + log_loss(xp, row.parts, row.amounts)
-    return nan_unless(xp, row.valid, value)[..., 0]
+    return row_value(read_row(xp, f, t, label_smoothing))
 
 
 def partial_softmax_cross_entropy_gradient(
@@ -237,11 +250,7 @@ def partial_softmax_cross_entropy_gradient(
     array([[-0.25,  0.25,  0.25, -0.25]])
     """
     xp, f, (t,) = prepare(logits, targets)
-    row = _row(xp, f, t, label_smoothing)
-    e = row.evidence
-    gradient = row.keep * e.slope * (e.against - e.allowed)
-    gradient = gradient + log_loss_gradient(xp, row.parts, row.amounts)
-    return nan_unless(xp, row.valid & ~e.impossible, gradient)
+    return row_gradient(read_row(xp, f, t, label_smoothing))
 
 
 def partial_softmax_cross_entropy_hvp(
@@ -273,7 +282,7 @@ def partial_softmax_cross_entropy_hvp(
     """
     xp, f, (t, v) = prepare(logits, targets, vectors)
     v = xp.astype(v, f.dtype)
-    row = _row(xp, f, t, label_smoothing)
+    row = read_row(xp, f, t, label_smoothing)
     e = row.evidence
     difference = e.against - e.allowed
     product = (

@@ -63,7 +63,7 @@ def _read(xp: Any, targets: Array, *, normalise: bool) -> _Tags:
     return _Tags(tags, absent, in_range, valid)
 
 
-class _Sigmoids(NamedTuple):
+class Sigmoids(NamedTuple):
     """Logits with nan rows replaced, and the parts of the targets for and against each tag."""
 
     f: Array
@@ -72,9 +72,10 @@ class _Sigmoids(NamedTuple):
     valid: Array
 
 
-def _sigmoids(
+def sigmoids(
     xp: Any, logits: Array, targets: Array, label_smoothing: float, *, normalise: bool = False
-) -> _Sigmoids:
+) -> Sigmoids:
+    """Take a batch of logits and targets apart."""
     smoothing = check_smoothing(label_smoothing)
     read = _read(xp, targets, normalise=normalise)
     usable = xp.all(~xp.isnan(logits), axis=-1, keepdims=True)
@@ -84,21 +85,23 @@ def _sigmoids(
         half = xp.where(read.known, xp.full_like(yes, 0.5 * smoothing), 0.0)
         yes = (1.0 - smoothing) * yes + half
         no = (1.0 - smoothing) * no + half
-    return _Sigmoids(f, xp.astype(yes, f.dtype), xp.astype(no, f.dtype), read.valid & usable)
+    return Sigmoids(f, xp.astype(yes, f.dtype), xp.astype(no, f.dtype), read.valid & usable)
 
 
-def _binary(xp: Any, s: _Sigmoids) -> Array:
+def binary(xp: Any, s: Sigmoids) -> Array:
+    """Return the binary cross-entropy of each row."""
     # t softplus(-f) + (1 - t) softplus(f): no part is negative, so no digits cancel
     parts = s.yes * softplus(xp, xp.where(s.yes > 0, -s.f, 0.0))
     parts = parts + s.no * softplus(xp, xp.where(s.no > 0, s.f, 0.0))
     return nan_unless(xp, s.valid, total(xp, parts))[..., 0]
 
 
-def _binary_gradient(xp: Any, s: _Sigmoids) -> Array:
+def binary_gradient(xp: Any, s: Sigmoids) -> Array:
+    """Return the gradient of each row's binary cross-entropy."""
     return nan_unless(xp, s.valid, s.no * sigmoid(xp, s.f) - s.yes * sigmoid(xp, -s.f))
 
 
-def _binary_hvp(xp: Any, s: _Sigmoids, vectors: Array) -> Array:
+def _binary_hvp(xp: Any, s: Sigmoids, vectors: Array) -> Array:
     curvature = (s.yes + s.no) * sigmoid(xp, s.f) * sigmoid(xp, -s.f)
     return nan_unless(xp, s.valid, curvature * xp.astype(vectors, s.f.dtype))
 
@@ -145,7 +148,7 @@ def partial_sigmoid_binary_cross_entropy(
     array([1.386294])
     """
     xp, f, (t,) = prepare(logits, targets)
-    return _binary(xp, _sigmoids(xp, f, t, label_smoothing))
+    return binary(xp, sigmoids(xp, f, t, label_smoothing))
 
 
 def partial_sigmoid_binary_cross_entropy_gradient(
@@ -172,7 +175,7 @@ def partial_sigmoid_binary_cross_entropy_gradient(
     array([[-0.5,  0.5,  0. ]])
     """
     xp, f, (t,) = prepare(logits, targets)
-    return _binary_gradient(xp, _sigmoids(xp, f, t, label_smoothing))
+    return binary_gradient(xp, sigmoids(xp, f, t, label_smoothing))
 
 
 def partial_sigmoid_binary_cross_entropy_hvp(
@@ -199,7 +202,7 @@ def partial_sigmoid_binary_cross_entropy_hvp(
     array([[0.25, 0.  ]])
     """
     xp, f, (t, v) = prepare(logits, targets, vectors)
-    return _binary_hvp(xp, _sigmoids(xp, f, t, label_smoothing), v)
+    return _binary_hvp(xp, sigmoids(xp, f, t, label_smoothing), v)
 
 
 def one_vs_all_normalised(logits: Array, targets: Array, *, label_smoothing: float = 0.0) -> Array:
@@ -225,7 +228,7 @@ def one_vs_all_normalised(logits: Array, targets: Array, *, label_smoothing: flo
     array([1.820075])
     """
     xp, f, (t,) = prepare(logits, targets)
-    return _binary(xp, _sigmoids(xp, f, t, label_smoothing, normalise=True))
+    return binary(xp, sigmoids(xp, f, t, label_smoothing, normalise=True))
 
 
 def one_vs_all_normalised_gradient(
@@ -250,7 +253,7 @@ def one_vs_all_normalised_gradient(
     array([[0. , 0. , 0.5]])
     """
     xp, f, (t,) = prepare(logits, targets)
-    return _binary_gradient(xp, _sigmoids(xp, f, t, label_smoothing, normalise=True))
+    return binary_gradient(xp, sigmoids(xp, f, t, label_smoothing, normalise=True))
 
 
 def one_vs_all_normalised_hvp(
@@ -276,7 +279,7 @@ def one_vs_all_normalised_hvp(
     array([[0.25, 0.25]])
     """
     xp, f, (t, v) = prepare(logits, targets, vectors)
-    return _binary_hvp(xp, _sigmoids(xp, f, t, label_smoothing, normalise=True), v)
+    return _binary_hvp(xp, sigmoids(xp, f, t, label_smoothing, normalise=True), v)
 
 
 class _Picks(NamedTuple):

@@ -9,6 +9,8 @@ from typing import Literal
 from eitheror.losses import _alternatives as alternatives
 from eitheror.losses import _multiclass as multiclass
 from eitheror.losses import _multilabel as multilabel
+from eitheror.losses import _order as order
+from eitheror.losses import _robust as robust
 from eitheror.losses._arrays import Array
 
 
@@ -35,6 +37,14 @@ class Loss:
     proba_meaning : {"probabilities", "shares", "marginals"}
         What these numbers are: of exclusive classes; of a tag among the tags of an item; of a tag
         applying at all.
+    convex : {"always", "exact", "never"}
+        Whether the loss is convex in the logits: for every statement; where each row names one
+        class or gives shares; not even then.
+    stock : bool
+        Whether an exact label costs the cross-entropy of the frameworks (and shares theirs).
+    text : bool
+        Whether the trainers of texts have it, too. `LinearClassifier`, ``eitheror train`` on
+        numbers and `eitheror.torch.TorchClassifier` have every loss that is trainable.
     """
 
     name: str
@@ -46,6 +56,9 @@ class Loss:
     reason: str
     proba: Literal["softmax", "sigmoid"]
     proba_meaning: Literal["probabilities", "shares", "marginals"]
+    convex: Literal["always", "exact", "never"] = "always"
+    stock: bool = True
+    text: bool = True
 
 
 _UNIFORM = (
@@ -70,6 +83,7 @@ _ALL = (
         "minus the log of the probability of the statement; the default",
         "softmax",
         "probabilities",
+        convex="exact",
     ),
     Loss(
         "uniform",
@@ -101,6 +115,66 @@ _ALL = (
         "stops",
         "softmax",
         "probabilities",
+        convex="exact",
+    ),
+    Loss(
+        "set-mae",
+        "multiclass",
+        robust.set_mean_absolute_error,
+        robust.set_mean_absolute_error_gradient,
+        robust.set_mean_absolute_error_hvp,
+        True,
+        "one minus the probability of the statement: bounded, for statements that can be wrong; "
+        "little is learnt from rows that the model rules out, and scores are no probabilities",
+        "softmax",
+        "probabilities",
+        convex="never",
+        stock=False,
+        text=False,
+    ),
+    Loss(
+        "gce",
+        "multiclass",
+        robust.generalised_cross_entropy,
+        robust.generalised_cross_entropy_gradient,
+        robust.generalised_cross_entropy_hvp,
+        True,
+        "(1 - P^.7) / .7 of the probability P of the statement: bounded, for statements that can "
+        "be wrong; between 'softmax' and 'set-mae'",
+        "softmax",
+        "probabilities",
+        convex="never",
+        stock=False,
+        text=False,
+    ),
+    Loss(
+        "scl-exp",
+        "multiclass",
+        robust.scl_exp,
+        robust.scl_exp_gradient,
+        robust.scl_exp_hvp,
+        True,
+        "the exponential of the probability of what is ruled out; to compare with, its scores are "
+        "not calibrated",
+        "softmax",
+        "probabilities",
+        convex="never",
+        stock=False,
+        text=False,
+    ),
+    Loss(
+        "op",
+        "multiclass",
+        order.order_preserving,
+        order.order_preserving_gradient,
+        order.order_preserving_hvp,
+        True,
+        "cross-entropy of what is ruled out: convex; the scores only order the classes, "
+        "`order_preserving_proba` makes them probabilities",
+        "softmax",
+        "probabilities",
+        stock=False,
+        text=False,
     ),
     Loss(
         "ova",
@@ -112,6 +186,7 @@ _ALL = (
         "one sigmoid a tag, unknown tags left out; the default",
         "sigmoid",
         "marginals",
+        convex="exact",
     ),
     Loss(
         "ova-n",

@@ -6,6 +6,7 @@ for the one that suits it best. Fully known labels give `lower == upper`, the us
 Nothing is ever filled in from the model's own probabilities.
 """
 
+from eitheror.metrics.channel import evaluate_through_channel
 from eitheror.metrics.evaluation import (
     accuracy_bounds,
     evaluate,
@@ -13,14 +14,20 @@ from eitheror.metrics.evaluation import (
     recall_at_k,
 )
 from eitheror.metrics.intervals import Bounds
+from eitheror.metrics.paired import paired_difference
 from eitheror.metrics.probabilities import calibration_error, statement_log_loss
+from eitheror.metrics.tables import class_table, reliability_curve
 
 __all__ = [
     "Bounds",
     "accuracy_bounds",
     "calibration_error",
+    "class_table",
     "evaluate",
+    "evaluate_through_channel",
+    "paired_difference",
     "precision_at_k",
     "recall_at_k",
+    "reliability_curve",
     "statement_log_loss",
 ]

@@ -14,7 +14,7 @@ from eitheror.metrics._truth import Truth, align
 from eitheror.metrics.intervals import Bounds, between, mean_of, proportion, ratio_of
 from eitheror.metrics.probabilities import log_loss_of, reliability_of
 
-__all__ = ["accuracy_bounds", "evaluate", "precision_at_k", "recall_at_k"]
+__all__ = ["accuracy_bounds", "decided_matrix", "evaluate", "precision_at_k", "recall_at_k"]
 
 Bools = NDArray[np.bool_]
 _MEANINGS = {"multiclass": "probabilities", "multilabel": "marginals"}
@@ -72,7 +72,7 @@ def evaluate(
     if decision is None:
         decision = default_rule(truth.task, meaning)
     rule = from_config(decision) if isinstance(decision, Mapping) else decision
-    predicted = _as_matrix(rule.predict(proba), truth, proba.shape)
+    predicted = decided_matrix(rule.predict(proba), truth, proba.shape)
     scores = _class_scores if truth.task == "multiclass" else _tag_scores
     metrics = {name: _entry(bounds) for name, bounds in scores(truth, proba, predicted).items()}
     metrics["log_loss"] = _log_loss_entry(truth, proba, meaning)
@@ -107,7 +107,7 @@ def accuracy_bounds(labels: Any, proba: Any, classes: Sequence[Any] | None = Non
     """
     proba = checked_proba(proba)
     truth = align(labels, proba, classes)
-    predicted = _as_matrix(default_rule(truth.task).predict(proba), truth, proba.shape)
+    predicted = decided_matrix(default_rule(truth.task).predict(proba), truth, proba.shape)
     return _accuracy(truth, predicted)
 
 
@@ -167,7 +167,7 @@ def _checked_meaning(meaning: str | None, task: str, proba: NDArray[Any]) -> str
     return meaning
 
 
-def _as_matrix(decided: NDArray[Any], truth: Truth, shape: tuple[int, ...]) -> Bools:
+def decided_matrix(decided: NDArray[Any], truth: Truth, shape: tuple[int, ...]) -> Bools:
     """Return decisions as a bool matrix over all columns of the truth."""
     predicted = np.zeros(truth.certain.shape, dtype=bool)
     if decided.ndim == 1:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bounds", "Estimate", "between", "mean_of", "proportion", "ratio_of"]
+__all__ = ["Bounds", "Estimate", "Z", "between", "mean_of", "proportion", "ratio_of"]
 
 _NORMAL = NormalDist()
 _CONFIDENCE = 0.95
-_Z = _NORMAL.inv_cdf((1 + _CONFIDENCE) / 2)
+Z = _NORMAL.inv_cdf((1 + _CONFIDENCE) / 2)
+"""1.96, the standard errors on either side of a 95 % interval."""
 
 
 class Bounds(NamedTuple):
@@ -90,17 +91,15 @@ def between(low: Estimate, high: Estimate, *, top: float = 1.0) -> Bounds:
     lower, upper = low.value, high.value
     if low.error is None or high.error is None or low.error + high.error == 0:
         return Bounds(lower, upper, None)
-    return Bounds(
-        lower, upper, (max(0.0, lower - _Z * low.error), min(top, upper + _Z * high.error))
-    )
+    return Bounds(lower, upper, (max(0.0, lower - Z * low.error), min(top, upper + Z * high.error)))
 
 
 def _critical_value(lower: float, upper: float, n: int) -> float:
     error = sqrt(max(lower * (1 - lower), upper * (1 - upper)) / n)
     if upper == lower or error == 0:
-        return _Z
+        return Z
     width = (upper - lower) / error
-    low, high = _NORMAL.inv_cdf(_CONFIDENCE), _Z  # one-sided, two-sided
+    low, high = _NORMAL.inv_cdf(_CONFIDENCE), Z  # one-sided, two-sided
     for _ in range(60):
         middle = (low + high) / 2
         if _NORMAL.cdf(middle + width) - _NORMAL.cdf(-middle) < _CONFIDENCE:

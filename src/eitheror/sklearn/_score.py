@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import Labels
+from eitheror.labels._sparse import row_of_entries
 
 __all__ = ["not_contradicted"]
 
@@ -55,15 +56,15 @@ def _tags_agree(labels: Labels, decided: NDArray[Any]) -> NDArray[np.bool_]:
     n = len(targets)
     chosen = np.zeros((n, targets.n_classes), dtype=bool)
     chosen[:, : decided.shape[1]] = decided
-    rows = np.repeat(np.arange(n), np.diff(targets.indptr))
+    rows = row_of_entries(targets.indptr)
     picked = chosen[rows, targets.indices]
     wrong = np.where(picked, targets.values == 0, targets.values == 1)
     bad = np.bincount(rows, wrong, n) > 0
     # a closed world (rest 0) has no room for tags that are not listed
     unlisted = chosen.sum(axis=1) - np.bincount(rows, picked, n)
     bad |= (targets.rest == 0) & (unlisted > 0)
-    groups = np.repeat(np.arange(len(targets.group_ends) - 1), np.diff(targets.group_ends))
-    owner = np.repeat(np.arange(n), np.diff(targets.group_indptr))
+    groups = row_of_entries(targets.group_ends)
+    owner = row_of_entries(targets.group_indptr)
     met = np.bincount(groups, chosen[owner[groups], targets.group_indices], len(owner)) > 0
     bad[owner[~met]] = True
     return ~bad

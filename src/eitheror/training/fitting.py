@@ -141,7 +141,7 @@ class _Job:
     ) -> Model:
         """Featurise, choose, train, and put the model together."""
         weight = check_sample_weight(sample_weight, len(labels), np.float32)
-        targets = labels.sparse()
+        targets = labels.sparse().full_sets_unknown()
         check_targets(labels, targets, plan.loss)
         check_speaking(targets, weight)
         _tell_idle(targets, plan.loss, self.progress)
@@ -215,7 +215,7 @@ class _Job:
             texts, held_out = valid
             weight = np.ones(len(held_out), dtype=np.float32)
             rows = featurizer.transform(texts, self.n_jobs)
-            return examples, Examples(rows, held_out.sparse(), weight)
+            return examples, Examples(rows, held_out.sparse().full_sets_unknown(), weight)
         if plan.patience is None:
             return examples, None
         speaking = examples.speaking()
@@ -333,6 +333,8 @@ def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None)
 
 def _is_text(inputs: Any) -> bool:
     if hasattr(inputs, "tocsr") or getattr(getattr(inputs, "dtype", None), "kind", "O") in "fiub":
+        return False
+    if getattr(inputs, "ndim", 1) == 2:  # a data frame, which iterates over its column names
         return False
     first = next(iter(inputs), None)
     return first is None or isinstance(first, str)

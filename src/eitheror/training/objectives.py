@@ -87,7 +87,7 @@ def _softmax(logits: Floats, block: Block) -> tuple[Floats, Floats]:
         value, gradient = _shares(logits, block.dense)
     else:
         value, gradient = _evidence(logits, block.dense)
-    return _smooth(logits, value, gradient, block.smoothing)
+    return _smooth(logits, value, gradient, block)
 
 
 def _evidence(logits: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -140,14 +140,14 @@ def _weighted_log(shares: Floats, log_p: Floats) -> Floats:
         return np.where(shares > 0, shares * log_p, 0.0)  # 0 log 0 = 0
 
 
-def _smooth(
-    logits: Floats, value: Floats, gradient: Floats, smoothing: float
-) -> tuple[Floats, Floats]:
-    # (1-e) loss + e mean_k(-log p_k)
-    if smoothing == 0:
+def _smooth(logits: Floats, value: Floats, gradient: Floats, block: Block) -> tuple[Floats, Floats]:
+    # (1-e) loss + e mean_k(-log p_k); rows that say nothing stay at 0
+    if block.smoothing == 0:
         return value, gradient
     log_p, p = _log_softmax(logits)
+    smoothing = block.smoothing * _speaks(block)
     value = (1 - smoothing) * value - smoothing * log_p.mean(axis=1)
+    smoothing = smoothing[:, None]
     gradient = (1 - smoothing) * gradient + smoothing * (p - 1 / logits.shape[1])
     return value, gradient
 
@@ -156,7 +156,70 @@ def _uniform(logits: Floats, block: Block) -> tuple[Floats, Floats]:
     # every class that is not ruled out gets its share of the weight: one half each for "A or B"
     shares = block.dense / block.dense.sum(axis=1, keepdims=True)
     value, gradient = _shares(logits, shares)
-    return _smooth(logits, value, gradient, block.smoothing)
+    speaks = _speaks(block)
+    value, gradient = value * speaks, gradient * speaks[:, None]
+    return _smooth(logits, value, gradient, block)
+
+
+_Bend = Callable[[Floats], tuple[Floats, Floats]]
+
+
+def _set_mae(loss: Floats) -> tuple[Floats, Floats]:
+    # 1 - P
+    return -np.expm1(-loss), np.exp(-loss)
+
+
+def _gce(loss: Floats) -> tuple[Floats, Floats]:
+    # (1 - P^q) / q, q = .7
+    return -np.expm1(-0.7 * loss) / 0.7, np.exp(-0.7 * loss)
+
+
+def _scl_exp(loss: Floats) -> tuple[Floats, Floats]:
+    # exp(1 - P)
+    wrong = -np.expm1(-loss)
+    return np.exp(wrong), np.exp(wrong - loss)
+
+
+def _bent(bend: _Bend) -> Objective:
+    """psi(-log P) for psi and its derivative; shares cost the mean of psi over their classes."""
+
+    def objective(logits: Floats, block: Block) -> tuple[Floats, Floats]:
+        amounts = np.zeros_like(block.dense)
+        value: Floats = np.zeros(len(logits))
+        gradient: Floats = np.zeros_like(block.dense)
+        if block.mode == SHARES:
+            amounts = (1 - block.smoothing) * block.dense
+        else:
+            loss, slope = _evidence(logits, block.dense)
+            bent, first = bend(loss)
+            value = (1 - block.smoothing) * bent * _speaks(block)
+            gradient = (1 - block.smoothing) * first[:, None] * slope
+        amounts += block.smoothing / logits.shape[1] * _speaks(block)[:, None]
+        if amounts.any():
+            log_p, p = _log_softmax(logits)
+            bent, first = bend(-log_p)
+            value = value + (amounts * bent).sum(axis=1)
+            charged = amounts * first
+            gradient = gradient + charged.sum(axis=1, keepdims=True) * p - charged
+        return value, gradient
+
+    return objective
+
+
+def _speaks(block: Block) -> NDArray[np.bool_]:
+    """Rows that say something: a set of all classes does not."""
+    return np.asarray((block.dense != 1).any(axis=1))
+
+
+def _order_preserving(logits: Floats, block: Block) -> tuple[Floats, Floats]:
+    # sum_k u_k (lse(-f) + f_k), u = 1 - w: what the row rules out
+    ruled_out = np.maximum(1.0 - block.dense, 0.0)
+    if block.smoothing:
+        even = (1 - 1 / logits.shape[1]) * _speaks(block)[:, None]
+        ruled_out = (1 - block.smoothing) * ruled_out + block.smoothing * even
+    log_p, p = _log_softmax(-logits)
+    value = -_weighted_log(ruled_out, log_p).sum(axis=1)
+    return value, ruled_out - ruled_out.sum(axis=1, keepdims=True) * p
 
 
 # --- several classes may be true -----------------------------------------------------------
@@ -241,6 +304,10 @@ OBJECTIVES: dict[str, Objective] = {
     "softmax": _softmax,
     "uniform": _uniform,
     "random-pick": _uniform,
+    "set-mae": _bent(_set_mae),
+    "gce": _bent(_gce),
+    "scl-exp": _bent(_scl_exp),
+    "op": _order_preserving,
     "ova": _one_vs_all,
     "ova-n": _one_vs_all_normalised,
     "pal": _pick_all,

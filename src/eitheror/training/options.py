@@ -95,7 +95,8 @@ class TrainOptions:
     loss : str
         "auto": "softmax" where one class is true, "ova" where several may be. Else "softmax",
         "uniform" (the target spread over the candidates), "random-pick" (a candidate drawn at each
-        visit); or "ova", "ova-n", "pal", "pal-n", "pol" (what fastText does with several tags).
+        visit), and for numbers the robust "set-mae", "gce" and "scl-exp" and the convex "op"; or
+        "ova", "ova-n", "pal", "pal-n", "pol" (what fastText does with several tags).
     epochs : int, optional
         Passes over the rows.
     lr : float, optional
@@ -266,6 +267,13 @@ def resolve(
     if features == "numeric":
         _refuse_text_only(options)
         return replace(options, features=features, loss=loss)
+    if not LOSSES[loss].text:
+        raise ValueError(
+            f"loss={loss!r} trains models of numbers (features='numeric') and "
+            "eitheror.torch.TorchClassifier; the trainers of texts do not have it. For texts use "
+            "'softmax', with trust= or a transition matrix (eitheror.noise) where statements can "
+            "be wrong"
+        )
     defaults = dict(_DEFAULTS[features])
     family = _family(loss)
     optimizer = options.optimizer or _OPTIMIZER[features, family]

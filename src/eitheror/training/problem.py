@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import EVIDENCE, SparseTargets
+from eitheror.losses import LOSSES
 from eitheror.text.chunks import n_threads
 from eitheror.training.objectives import (
     Block,
@@ -158,7 +159,8 @@ class Setup:
                 part = rows[start : start + step]
                 block = make_block(targets.take(part), self.smoothing, columns)
                 parts.append((Z[part], block, weight[part]))
-        convex = (self.loss != "softmax" and targets.task == "multiclass") or _convex(parts)
+        kind = LOSSES[self.loss].convex
+        convex = kind == "always" or (kind == "exact" and _convex(parts))
         return Problem(self, parts, kept, (Z.shape[1], targets.n_classes), convex)
 
     def row_cost(self, Z: Any, n_classes: int) -> float:

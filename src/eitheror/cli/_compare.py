@@ -1,0 +1,142 @@
+"""`eitheror compare`: every treatment of the labels of a file, side by side."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from eitheror.cli._options import (
+    FileOptions,
+    Inputs,
+    Json,
+    Task,
+    Threads,
+    count,
+    print_json,
+    report_skipped,
+)
+
+__all__ = ["compare"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def compare(
+    files: Inputs,
+    /,
+    *,
+    metric: Annotated[
+        str | None,
+        Parameter(
+            show_default=False,
+            help="What to rank by: accuracy for one true class; for tags f1_micro (the default), "
+            "f1_macro, f1_samples, jaccard_micro, jaccard_macro, jaccard_samples or accuracy.",
+        ),
+    ] = None,
+    strategy: Annotated[
+        list[str] | None,
+        Parameter(negative=(), show_default=False, help="Only these; may be given several times."),
+    ] = None,
+    folds: Annotated[int, Parameter(help="Parts that the rows are dealt into.")] = 5,
+    budget: Annotated[
+        str | None,
+        Parameter(
+            show_default=False,
+            help="Time, as 60s or 5m: no fold is begun that would go beyond it.",
+        ),
+    ] = None,
+    report: Annotated[
+        str | None, Parameter(show_default=False, help="HTML file for the report.")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        Parameter(show_default=False, help="Folder where finished fits are kept and found again."),
+    ] = None,
+    seed: Annotated[int, Parameter(help="Deals the folds; same seed, same table.")] = 0,
+    task: Annotated[
+        Task | None, Parameter(help="One class true, or any number [default: told by the file].")
+    ] = None,
+    layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
+    thread: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Try every sensible treatment of the labels on the same folds and say which is best.
+
+    Rows are scored by what their labels say, on models that have not seen them.
+
+    Parameters
+    ----------
+    files
+        Rows with what is known about them; several files are read as one; - is standard input.
+    """
+    import eitheror as eo
+    from eitheror.files import read_table
+
+    seconds = None if budget is None else _seconds(budget)
+    table = read_table(files, task=task, **layout.keywords())
+    report_skipped(table.skipped)
+    if table.weight is not None:
+        print("the rows' weights are not used in a comparison", file=sys.stderr)
+    progress = _Progress()
+    found = eo.compare(
+        table.inputs,
+        table.labels,
+        strategy,
+        metric=metric,
+        folds=folds,
+        budget=seconds,
+        random_state=seed,
+        n_jobs=thread or -1,
+        progress=progress,
+        resume=resume,
+    )
+    progress.end()
+    if report is not None:
+        from eitheror.report import comparison_page, write_page
+
+        write_page(report, comparison_page(found.to_dict(), f"Comparison: {', '.join(files)}"))
+        print(f"{report} written", file=sys.stderr)
+    if as_json:
+        print_json(found.to_dict())
+        return 0
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in found.kinds.items())
+    print(f"{count(len(table), 'row')}: {kinds}")
+    print(found)
+    for name, reason in found.refused.items():
+        print(f"not tried: {name} ({reason})")
+    return 0
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds in `60s`, `5m` or `1h`."""
+    unit = _UNITS.get(text[-1:], None)
+    number = text[:-1] if unit else text
+    try:
+        value = float(number) * (unit or 1.0)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise ValueError(f"--budget {text}: expected a time such as 60s, 5m or 1h")
+    return value
+
+
+class _Progress:
+    """One line on a terminal that says what is done and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self.shown:
+            line = (
+                f"{event['done']} of {event['total']}: {event['strategy']}, fold {event['fold']}; "
+                f"about {event['seconds_left']:.0f} s left"
+            )
+            print(f"\r{line:<78}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self.shown:
+            print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,188 @@
+"""Every strategy on the same folds: probabilities for each row from models that did not see it."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror.comparison.strategies import Setting, Strategy
+from eitheror.labels import Labels
+
+__all__ = ["Outcome", "run_folds"]
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Outcome:
+    """What one strategy did on the folds that were run.
+
+    Attributes
+    ----------
+    proba : array of shape (n_samples, n_classes)
+        Rows outside the folds that were run are nan.
+    seconds : list of float
+        Training time of each fold, with the prediction of its held-out rows.
+    meaning : str
+        "probabilities", "marginals" or "shares".
+    n_parameters : int
+        Of the model of the last fold.
+    """
+
+    strategy: Strategy
+    proba: NDArray[np.float32]
+    seconds: list[float] = field(default_factory=list)
+    meaning: str = ""
+    n_parameters: int = 0
+
+
+def run_folds(
+    strategies: Sequence[Strategy],
+    setting: Setting,
+    inputs: Any,
+    labels: Labels,
+    folds: NDArray[np.int64],
+    *,
+    budget: float | None,
+    progress: Progress | None,
+    store: Path | None,
+) -> tuple[list[Outcome], int]:
+    """Train every strategy on every fold, fold by fold, until the time is spent.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+    n_folds : int
+        Folds that all strategies finished. Without `budget` all of them.
+    """
+    shape = (len(labels), labels.n_classes)
+    outcomes = [Outcome(s, np.full(shape, np.nan, np.float32)) for s in strategies]
+    kept = _Store(store, inputs, labels, folds, setting)
+    start, n_folds = time.monotonic(), int(folds.max()) + 1
+    total = n_folds * len(strategies)
+    for fold in range(n_folds):
+        spent = time.monotonic() - start
+        if budget is not None and fold and spent * (fold + 1) / fold > budget:
+            return outcomes, fold
+        for place, outcome in enumerate(outcomes):
+            _one(outcome, kept, setting, inputs, labels, folds, fold)
+            done = fold * len(outcomes) + place + 1
+            if progress is not None:
+                spent = time.monotonic() - start
+                progress(
+                    {
+                        "event": "fit",
+                        "strategy": outcome.strategy.name,
+                        "fold": fold + 1,
+                        "folds": n_folds,
+                        "done": done,
+                        "total": total,
+                        "seconds_left": spent / done * (total - done),
+                    }
+                )
+    return outcomes, n_folds
+
+
+def _one(
+    outcome: Outcome,
+    kept: _Store,
+    setting: Setting,
+    inputs: Any,
+    labels: Labels,
+    folds: NDArray[np.int64],
+    fold: int,
+) -> None:
+    train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    found = kept.load(outcome.strategy.name, fold)
+    if found is None:
+        start = time.perf_counter()
+        fitted = outcome.strategy.fit(setting, _take(inputs, train), labels[train])
+        proba = np.asarray(fitted.predict_proba(_take(inputs, test)), dtype=np.float32)
+        found = (proba, time.perf_counter() - start, fitted.meaning, fitted.n_parameters)
+        kept.save(outcome.strategy.name, fold, found)
+    outcome.proba[test] = found[0]
+    outcome.seconds.append(found[1])
+    outcome.meaning, outcome.n_parameters = found[2], found[3]
+
+
+def _take(inputs: Any, rows: NDArray[np.int64]) -> Any:
+    return inputs[rows] if hasattr(inputs, "shape") else [inputs[i] for i in rows.tolist()]
+
+
+Found = tuple[NDArray[np.float32], float, str, int]
+
+
+class _Store:
+    """Finished fits in a folder, so that a comparison that was stopped goes on where it was.
+
+    A file's name holds the digest of everything its numbers depend on: a changed file or option
+    finds nothing and starts anew.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        inputs: Any,
+        labels: Labels,
+        folds: NDArray[np.int64],
+        setting: Setting,
+    ) -> None:
+        self.folder = folder
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = blake2b(digest_size=12)
+        digest.update(repr((sorted(asdict(setting.options).items()), setting.seed)).encode())
+        digest.update(folds.tobytes())
+        # the same statements over other columns are other probabilities
+        digest.update(repr((labels.task, list(labels.classes))).encode())
+        for label in labels:
+            digest.update(repr(label).encode())
+        if hasattr(inputs, "indptr"):
+            for part in (inputs.indptr, inputs.indices, inputs.data):
+                digest.update(repr((inputs.shape, part.dtype)).encode() + part.tobytes())
+        elif hasattr(inputs, "tobytes"):
+            digest.update(repr((inputs.shape, inputs.dtype)).encode() + inputs.tobytes())
+        else:
+            for text in inputs:
+                digest.update(text.encode() + b"\0")
+        self.digest = digest.hexdigest()
+
+    def _path(self, name: str, fold: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{name.replace(' ', '-')}-{fold}-{self.digest}.npz"
+
+    def load(self, name: str, fold: int) -> Found | None:
+        """Return what was kept, or None where nothing is or the file is damaged."""
+        if self.folder is None or not self._path(name, fold).exists():
+            return None
+        try:
+            with np.load(self._path(name, fold), allow_pickle=False) as data:
+                return (
+                    data["proba"],
+                    float(data["seconds"]),
+                    str(data["meaning"]),
+                    int(data["n_parameters"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, name: str, fold: int, found: Found) -> None:
+        """Write under a temporary name, then rename."""
+        if self.folder is None:
+            return
+        path = self._path(name, fold)
+        new = path.with_suffix(f".{os.getpid()}.new.npz")
+        np.savez(
+            new, proba=found[0], seconds=found[1], meaning=np.str_(found[2]), n_parameters=found[3]
+        )
+        new.replace(path)
