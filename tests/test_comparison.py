@@ -306,6 +306,7 @@ def test_a_few_rows_won_are_no_difference():
             judges.append(Outcome(strategy, proba, [1.0], "probabilities", 2))
         rows, _ = score_outcomes(judges, truth, np.arange(1000) % 2, "accuracy", 0)
         assert rows[1].behind == pytest.approx(won / 1000)
+        assert 0.996 == pytest.approx(rows[0].interval[0], abs=1e-3)  # all right, as Wilson's
         assert clear is not rows[1].level
 
 
@@ -322,6 +323,10 @@ def test_a_verdict_claims_no_difference_that_luck_explains():
     worse = verdict_of(rows, labels, "accuracy", lambda a, b: (-0.03, (-0.05, -0.01)))
     assert "Using the 1 partial rows costs 0.030 (0.010 to 0.050) over dropping them" in worse
     assert "The even target is 0.030 (0.010 to 0.050) above the likelihood" in worse
+    assert "leading class" not in worse
+    voted = Labels(["a", votes({"a": 2, "b": 1})], classes=CLASSES)
+    told = verdict_of(rows, voted, "accuracy", lambda a, b: (0.0, (-0.1, 0.1)))
+    assert "On the 1 rows with votes or shares, accuracy takes the leading class" in told
 
 
 @pytest.mark.parametrize(
@@ -372,6 +377,14 @@ def test_the_command_prints_a_table_json_and_a_report(tickets, capsys):
     assert 'Only "likelihood" was tried' in capsys.readouterr().out
 
 
+def test_places_that_cannot_be_written_are_refused_before_training(tickets, capsys):
+    """A report without a folder, and a file in the place of the folder of fits."""
+    assert 2 == main(["compare", "no-such-file.jsonl", "--report", "no/c.html"])
+    assert "there is no folder no; make it first" in capsys.readouterr().err
+    assert 2 == main(["compare", "tickets.jsonl", "--resume", "tickets.jsonl"])
+    assert "tickets.jsonl is a file; give a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("budget", ["soon", "0", "5 minutes"])
 def test_a_budget_is_a_time(tickets, capsys, budget):
     """What is not a time is refused with an example."""
@@ -392,6 +405,8 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path):
     assert ["a.html"] == [path.name for path in tmp_path.iterdir()]
     with pytest.raises(ValueError, match="is a folder"):
         write_page(tmp_path, "<p>")
+    with pytest.raises(ValueError, match="there is no folder"):
+        write_page(tmp_path / "no" / "a.html", "<p>")
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.512, 0.523), (-3, 250), (1e-5, 3e-5)])

@@ -206,6 +206,7 @@ def test_too_few_rows_choose_everything():
     rule = ConformalSet(0.9).fit(Labels(["a"] * 8, classes=["a", "b"]), [[0.9, 0.1]] * 8)
     assert [[True, True]] == rule.predict([[1.0, 0.0]]).tolist()
     assert rule.to_config()["threshold"] is None
+    assert "every class: too few calibration rows for 0.9" == rule.describe()
 
 
 def test_rows_that_say_nothing_take_no_part():
@@ -358,3 +359,11 @@ def test_misuse_is_named(call, message):
     """Each refusal says what came and what to write."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("draws", [[[0.2, 0.9]], [[float("nan"), 0.0]]])
+def test_probabilities_are_no_draws(draws):
+    """What is neither 0 nor 1 is refused: as a set it would hold every tag."""
+    for chosen_from in (decide.best_set_of_draws, decide.f1_parameters):
+        with pytest.raises(ValueError, match="draws are sets, 1 where a tag is present"):
+            chosen_from(draws)

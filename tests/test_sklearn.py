@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from eitheror.decide import Threshold
+from eitheror.decide import Reject, Threshold
 from eitheror.labels import Labels, either, exact, not_, soft, tags, votes
 from eitheror.model import load
 from eitheror.sklearn import (
@@ -487,3 +487,13 @@ def test_minus_one_is_only_the_second_of_two_classes():
     with pytest.raises(ValueError, match=r"row 0: -1 can be read two ways"):
         as_labels([-1, 0, 1])
     assert [-1, 0, 1] == as_labels([-1, 0, 1], classes=[-1, 0, 1]).classes
+
+
+def test_a_row_without_a_decision_is_named_none_and_never_right():
+    """A model whose rule may decline predicts None there and scores it as wrong."""
+    X = np.array([[0.0], [0.1], [0.9], [1.0]] * 10)
+    y = ["a", "a", "b", "b"] * 10
+    model = LinearClassifier(l2=1.0).fit(X, y)
+    model.model_.set_decision(Reject(0.0))
+    assert [None] * 4 == model.predict(X[:4]).tolist()
+    assert 0.0 == model.score(X, y)

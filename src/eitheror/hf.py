@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.labels import Labels
+from eitheror.losses._arrays import check_smoothing
 
 try:
     import torch
@@ -55,6 +56,11 @@ class TrainerLoss:
 
     task: str
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}; it is one of {', '.join(map(repr, TASKS))}")
+        check_smoothing(self.label_smoothing)
 
     def __call__(
         self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None
@@ -123,8 +129,6 @@ def loss(task: str, *, label_smoothing: float = 0.0) -> TrainerLoss:
     >>> loss("multiclass")({"logits": torch.zeros(3, 3)}, matrix, num_items_in_batch=6)
     tensor(0.4055)
     """
-    if task not in TASKS:
-        raise ValueError(f"task is {task!r}; it is one of {', '.join(map(repr, TASKS))}")
     return TrainerLoss(task, label_smoothing)
 
 
@@ -230,6 +234,12 @@ def _read(task: str, logits: Tensor, labels: Tensor) -> _Batch:
         targets = torch.where(counted, labels, torch.nan)
         return _Batch(targets, ~targets.isnan(), counted, 1)
     written = counted.any(dim=-1, keepdim=True)
+    if (written & ~counted).any():
+        # the loss would be nan, which Trainer shows as 0 in its log
+        raise ValueError(
+            "the labels hold rows of which some cells are -100: where one class is true, a row is "
+            'known or unknown as a whole; for tags write loss("multilabel")'
+        )
     targets = torch.where(written, labels, 1.0)
     speaks = (targets != 1).any(dim=-1, keepdim=True).expand(targets.shape)
     return _Batch(targets, speaks, counted, targets.shape[-1])

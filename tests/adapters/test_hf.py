@@ -104,10 +104,11 @@ def test_smoothing_is_passed_on(task):
     assert expected / known(labels) == pytest.approx(cost.item(), rel=1e-6)
 
 
-def test_rows_partly_ignored_are_no_statement():
-    """-100 in some cells of a multiclass row is an error of the data, and its loss nan."""
+def test_rows_partly_ignored_are_refused():
+    """-100 in some cells is how tags say unknown: Trainer would show the loss, nan, as 0."""
     matrix = torch.tensor([[-100.0, 1.0, 0.0]])
-    assert torch.isnan(hf.loss("multiclass")({"logits": torch.zeros(1, 3)}, matrix))
+    with pytest.raises(ValueError, match=r'some cells are -100: .* write loss\("multilabel"\)'):
+        hf.loss("multiclass")({"logits": torch.zeros(1, 3)}, matrix)
 
 
 @pytest.mark.parametrize(("task", "silent"), [("multiclass", 1.0), ("multilabel", float("nan"))])
@@ -124,6 +125,10 @@ def test_wrong_arguments_are_named():
     logits = {"logits": torch.zeros(2, 3)}
     with pytest.raises(ValueError, match="task is 'single'; it is one of 'multiclass', 'multil"):
         hf.loss("single")
+    with pytest.raises(ValueError, match="task is 'single'; it is one of 'multiclass', 'multil"):
+        hf.TrainerLoss("single")
+    with pytest.raises(ValueError, match="label_smoothing is 3"):
+        hf.loss("multiclass", label_smoothing=3)
     with pytest.raises(ValueError, match="Trainer passed no labels"):
         hf.loss("multiclass")(logits, None)
     with pytest.raises(ValueError, match=r"shape \(2, 2\) and the logits \(2, 3\); both need"):

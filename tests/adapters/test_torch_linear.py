@@ -192,6 +192,46 @@ def test_16_bit_layers(narrow):
         torch.testing.assert_close(slope.float(), right, rtol=0.05, atol=1e-2)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_float16_gradients_of_very_many_classes(reduction):
+    """Gradients that are tiny in each class are not lost before a loss scale can lift them."""
+    names = list(range(20_000))
+    labels = eo.Labels([eo.not_(0), eo.not_(1)] * 64, classes=names)
+    generator = torch.Generator().manual_seed(0)
+    made = [torch.randn(shape, generator=generator) for shape in ((128, 4), (20_000, 4))]
+    factor = 2.0**12 / (1 if reduction == "mean" else 128)
+    slopes = []
+    for dtype in (torch.float32, torch.float16):
+        inputs = [(t * s).to(dtype).requires_grad_() for t, s in zip(made, (1, 0.01), strict=True)]
+        value = partial_linear_cross_entropy(*inputs, None, labels, reduction=reduction)
+        slopes.append(torch.autograd.grad(value.sum() * factor, inputs))
+    for wide, narrow in zip(*slopes, strict=True):
+        assert (narrow.float() - wide).norm() <= 0.02 * wide.norm()
+
+
+def test_float16_sums_over_rows_stay_in_range():
+    """The gradient of a class that half a million units of features add up to is finite."""
+    labels = eo.Labels([eo.not_("a")] * 4000, classes=["a", "b"])
+    features = torch.full((4000, 2), 250.0, dtype=torch.float16)
+    weight = torch.zeros((2, 2), dtype=torch.float16, requires_grad=True)
+    value = partial_linear_cross_entropy(features, weight, None, labels, chunk_size=4000)
+    value.backward()
+    assert torch.equal(torch.tensor([[125.0] * 2, [-125.0] * 2]).half(), weight.grad)
+
+
+def test_under_autocast_the_layer_takes_its_precision():
+    """16-bit features with float32 weights, as autocast makes them, are what a Linear takes."""
+    labels = eo.Labels(STATEMENTS, classes=CLASSES)
+    features, weight, bias = layer(len(STATEMENTS), 1.0, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = partial_linear_cross_entropy(features.bfloat16(), weight, bias, labels)
+        logits = torch.nn.functional.linear(features.bfloat16(), weight, bias)
+        expected = partial_cross_entropy(logits, labels)
+    torch.testing.assert_close(value, expected, rtol=1e-2, atol=1e-2)
+    slopes = torch.autograd.grad(value, (features, weight, bias))
+    assert [torch.float32] * 3 == [slope.dtype for slope in slopes]
+
+
 def test_second_derivatives_are_refused():
     """A gradient that is to be differentiated again is an error, and not silently a constant."""
     inputs = layer(1, 1.0, torch.float64)
@@ -226,7 +266,8 @@ def test_mistakes_are_named(arguments, error, says):
 
 
 def test_a_row_that_allows_nothing():
-    """Weights of 0 for every class: an infinite loss, as no class can explain the row."""
+    """Weights of 0 for every class are no statement: nan, as from the dense loss."""
     sparse = ONE.sparse()
     nothing = replace(sparse, values=np.zeros_like(sparse.values))
-    assert np.inf == partial_linear_cross_entropy(X, W, B, nothing).item()
+    assert np.isnan(partial_linear_cross_entropy(X, W, B, nothing).item())
+    assert np.isnan(partial_cross_entropy(X @ W.T, torch.from_numpy(nothing.dense())).item())

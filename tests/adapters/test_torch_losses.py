@@ -294,21 +294,54 @@ def test_function_transforms(task):
     torch.testing.assert_close(shared, alone)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("options", [{}, {"weight": torch.ones(3), "label_smoothing": 0.1}])
-def test_compiles_without_graph_breaks(task, options):
-    """`torch.compile(fullgraph=True)` gives the same value and gradient."""
+def assert_compiles(task, backend, options):
+    """Value and gradient of the compiled module are those of the module."""
     f, labels = batch(task)
     t = torch.from_numpy(labels.to_targets()).float()
     loss = MODULE[task](**options)
     found = []
-    for function in (loss, torch.compile(loss, fullgraph=True)):
+    for function in (loss, torch.compile(loss, fullgraph=True, backend=backend)):
         logits = f.float().requires_grad_()
         value = function(logits, t)
         value.backward()
         found.append((value.detach(), logits.grad))
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("options", [{}, {"weight": torch.ones(3), "label_smoothing": 0.1}])
+def test_compiles_without_graph_breaks(task, options):
+    """Forward and backward are one graph each, and a compiler's graph gives the same numbers."""
+    assert_compiles(task, "aot_eager", options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_compiles_to_machine_code(task):
+    """So does what the default compiler makes of the graphs (about 20 seconds each)."""
+    assert_compiles(task, "inductor", {})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shares", [5, 300, 595])
+def test_evidence_and_shares_in_any_proportion(shares, threads, dtype):
+    """Whichever kind is rarer in a batch, each row gets its own loss, on any number of threads."""
+    rng = np.random.default_rng(6)
+    f = torch.from_numpy(rng.standard_normal((600, 50)) * 3).to(dtype)
+    t = (rng.random((600, 50)) < 0.3).astype(float)
+    t[:, 0] = 1.0
+    t[7] = 1.0
+    kinds = rng.permutation(600)
+    some = kinds[:shares]
+    t[some] = rng.dirichlet(np.ones(50), shares)
+    t[kinds[-3:]] = [[1.0] + [0.0] * 48 + [bad] for bad in (-1.0, np.nan, 1.5)]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert_is_reference("multiclass", f, t)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("task", TASKS)

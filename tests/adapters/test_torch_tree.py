@@ -202,6 +202,28 @@ def test_the_same_counts_make_the_same_tree():
     assert torch.equal(first.log_proba(features), second.log_proba(features))
 
 
+def test_the_state_of_another_tree_is_refused():
+    """Weights mean nothing on other nodes: a state_dict carries its tree."""
+    state = torch.nn.Sequential(HierarchicalSoftmax(4, [1, 2, 9])).state_dict()
+    with pytest.raises(ValueError, match=r"state at '0.tree' is of a tree over other counts"):
+        torch.nn.Sequential(HierarchicalSoftmax(4, [9, 2, 1])).load_state_dict(state)
+
+
+def test_sparse_targets_are_labels():
+    """A training loop keeps ``labels.sparse()`` and takes the rows of a batch from it."""
+    tree, features = case(6, n=5)
+    labels = eo.Labels(["a", eo.either("b", "d"), eo.not_("c"), None, "f"], list("abcdef"))
+    rows = np.array([4, 1, 3])
+    actual = tree(features[rows], labels.sparse().take(rows))
+    assert torch.equal(tree(features, labels)[rows], actual)
+
+
+def test_targets_of_another_type_are_refused():
+    """A list is not taken for targets."""
+    with pytest.raises(TypeError, match=r"targets are a list; give Labels"):
+        HierarchicalSoftmax(2, [1, 2])(torch.zeros(2, 2), ["a", "b"])
+
+
 def test_rows_that_are_no_statement_are_nan():
     """All-zero rows and numbers out of range have no plausible loss."""
     tree = HierarchicalSoftmax(2, [1, 1, 1])
@@ -237,6 +259,7 @@ def test_more_knowledge_never_lowers_the_loss():
         (lambda t, x: t(x, eo.Labels([eo.tags("a"), eo.tags("b", "c")])), "are tags"),
         (lambda t, x: t(x, eo.Labels(["a", "b"])), "have 2 classes, the tree has 3"),
         (lambda t, x: t(x[:1], torch.tensor([0, 1])), "came with 2 targets"),
+        (lambda t, x: t(x[:, :1], torch.tensor([0, 1])), "expected \\(2, 2\\)"),
         (lambda t, x: HierarchicalSoftmax(2, [3]), "two classes or more"),
         (lambda t, x: HierarchicalSoftmax(2, [3, -1]), "number >= 0"),
     ],

@@ -74,6 +74,10 @@ def compare(
     import eitheror as eo
     from eitheror.files import read_table
 
+    if report is not None:  # now, and not after an hour of training
+        from eitheror.report.page import checked_target
+
+        checked_target(report)
     seconds = None if budget is None else _seconds(budget)
     table = read_table(files, task=task, **layout.keywords())
     report_skipped(table.skipped)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror import __version__
 from eitheror.comparison.strategies import Setting, Strategy
 from eitheror.labels import Labels
 
@@ -139,9 +140,12 @@ class _Store:
         self.folder = folder
         if folder is None:
             return
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is a file; give a folder for the finished fits")
         folder.mkdir(parents=True, exist_ok=True)
         digest = blake2b(digest_size=12)
-        digest.update(repr((sorted(asdict(setting.options).items()), setting.seed)).encode())
+        said = (__version__, sorted(asdict(setting.options).items()), setting.seed)
+        digest.update(repr(said).encode())
         digest.update(folds.tobytes())
         # the same statements over other columns are other probabilities
         digest.update(repr((labels.task, list(labels.classes))).encode())

@@ -28,7 +28,7 @@ from eitheror.comparison.run import Outcome
 from eitheror.decide import Rule, Threshold, TunedThreshold, score_decision
 from eitheror.labels import SHARES, UNKNOWN, Labels
 from eitheror.metrics import evaluate, paired_difference
-from eitheror.metrics.intervals import Z, ratio_of
+from eitheror.metrics.intervals import Estimate, Z, ratio_of
 
 __all__ = ["Gap", "Row", "score_outcomes"]
 
@@ -128,7 +128,7 @@ class _Classes:
         self.metrics, self.decision = report["metrics"], report["decision"]
         self.earned, self.at_stake = _agreement(labels, proba.argmax(axis=1))
         found = ratio_of(self.earned, self.at_stake)
-        self.score, self.interval = found.value, _share(found.value, found.error)
+        self.score, self.interval = found.value, _share(found, float(self.at_stake.sum()))
 
     def ahead_of(self, other: _Classes) -> tuple[float, Interval | None]:
         """Return the difference of the scores and its interval.
@@ -217,11 +217,17 @@ def _cross_fitted(
     return decided
 
 
-def _share(value: float, error: float | None) -> Interval | None:
-    """Return the normal interval within 0 and 1; the estimate itself can lie beyond."""
-    if not error:
+def _share(found: Estimate, stake: float) -> Interval | None:
+    """Return an interval within 0 and 1; the estimate itself can lie beyond.
+
+    Two rows are added to the standard error, so that a share of 0 or 1 gets the interval that
+    the rule of three and Wilson's give it and not one without width.
+    """
+    if found.error is None:
         return None
-    return min(max(value - Z * error, 0.0), 1.0), min(max(value + Z * error, 0.0), 1.0)
+    half = Z * hypot(found.error, 2 / stake)
+    low, high = (min(max(found.value + sign * half, 0.0), 1.0) for sign in (-1, 1))
+    return low, high
 
 
 class _Given(Rule):

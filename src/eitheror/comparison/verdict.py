@@ -8,7 +8,7 @@ import numpy as np
 
 from eitheror.comparison.recode import joined
 from eitheror.comparison.score import Gap, Row
-from eitheror.labels import Labels
+from eitheror.labels import SHARES, Labels
 
 __all__ = ["verdict_of"]
 
@@ -61,6 +61,12 @@ def _about_classes(rows: dict[str, Row], labels: Labels, gap: Gap) -> list[str]:
             f"The even target is {ahead} {word} the likelihood on the same rows."
             if clear
             else f"The likelihood and the even target do not differ clearly: {ahead}."
+        )
+    shared = int((labels.sparse().mode == SHARES).sum())
+    if shared:
+        found.append(
+            f"On the {shared:,} rows with votes or shares, accuracy takes the leading class "
+            "for the true one."
         )
     if "joint classes" in rows:
         counts = joined(labels)[2]

@@ -151,6 +151,8 @@ class ConformalSet(Rule):
     def describe(self) -> str:
         """Return the rule in words."""
         self._check_fitted()
+        if self.threshold_ == inf:
+            return f"every class: too few calibration rows for {self.confidence_level:.4g}"
         limit = "" if self.guarantee_ == "finite sample" else ", in the limit of many rows"
         return (
             f"every class with probability {1 - self.threshold_:.4g} or more: "

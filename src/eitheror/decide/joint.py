@@ -256,9 +256,15 @@ def best_set_of_draws(
 
 
 def _checked_draws(draws: Any, weights: Any) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    sets = np.asarray(draws).astype(bool)
-    if sets.ndim != 2 or 0 in sets.shape:
-        raise ValueError(f"draws have shape {sets.shape}; they need (n_draws, n_classes)")
+    given = np.asarray(draws)
+    if given.ndim != 2 or 0 in given.shape:
+        raise ValueError(f"draws have shape {given.shape}; they need (n_draws, n_classes)")
+    if not np.isin(given, (0, 1)).all():
+        raise ValueError(
+            "draws are sets, 1 where a tag is present and 0 where not; for probabilities of single "
+            "tags write ExpectedF1 or ExpectedJaccard"
+        )
+    sets = given.astype(bool)
     share = np.ones(len(sets)) if weights is None else np.asarray(weights, dtype=np.float64)
     if share.shape != (len(sets),) or not (share >= 0).all() or not share.sum() > 0:
         raise ValueError(f"weights must be {len(sets)} numbers, not negative, not all zero")

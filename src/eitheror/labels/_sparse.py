@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from eitheror.labels._label import ClassName, Label, Part, _sort_key
 
@@ -96,8 +96,9 @@ class SparseTargets:
         nothing = (self.mode == EVIDENCE) & ~less & full & (self.n_classes > 1)
         return replace(self, mode=np.where(nothing, np.uint8(UNKNOWN), self.mode))
 
-    def take(self, rows: NDArray[np.int64]) -> SparseTargets:
+    def take(self, rows: ArrayLike) -> SparseTargets:
         """Return the targets of `rows`, in that order."""
+        rows = np.asarray(rows, dtype=np.int64)
         indptr, entries = take_rows(self.indptr, rows)
         group_indptr, groups = take_rows(self.group_indptr, rows)
         group_ends, members = take_rows(self.group_ends, groups)

@@ -143,5 +143,5 @@ def reliability_curve(
             "probability": float(sums[0][k] / entries[k]),
             "frequency": [float(part[k] / entries[k]) for part in sums[1:]],
         }
-        for k in np.flatnonzero(entries)
+        for k in np.flatnonzero(entries).tolist()
     ]

@@ -335,7 +335,10 @@ def _check_types(config: dict[str, Any]) -> None:
         if config[key] is not None and not isinstance(config[key], dict):
             raise ValueError(f"{key}: an object or null was expected")
     if config["family"] not in ("linear", "embedding"):
-        raise ValueError(f'family: {config["family"]!r} came; "linear" or "embedding" was expected')
+        torch = "; eitheror.torch.TorchClassifier.load reads it" * (config["family"] == "torch")
+        raise ValueError(
+            f'family: {config["family"]!r} came; "linear" or "embedding" was expected{torch}'
+        )
     if config["family"] == "embedding" and config["featurizer"] is None:
         raise ValueError("featurizer: null came; a model of embeddings reads texts")
     _check_classes(config["classes"])

@@ -21,7 +21,7 @@ __all__ = ["TransitionEstimate", "estimate_transition"]
 
 _METHODS = ("em", "confident")
 _WORDS = ("written", "not")
-_FEW = 10  # rows of a class below which its row of the matrix is mostly the prior
+_FEW = 10  # rows of a class below which its row of the matrix is a rough guess
 _SINGULAR = 0.02  # smallest singular value, in shares of the largest, of a matrix to be trusted
 
 
@@ -273,8 +273,8 @@ def _report(
     for name, count in zip(labels.classes, counts.tolist(), strict=True):
         if count < _FEW:
             notes.append(
-                f"class {name!r}: only {count:.1f} rows of it are expected, so its row is mostly "
-                "the prior; give truth= for some"
+                f"class {name!r}: only {count:.1f} rows of it are expected, too few for its "
+                "row; give truth= for some"
             )
     return TransitionEstimate(
         matrix, list(labels.classes), counts, rank, condition, fit, steps, notes

@@ -15,8 +15,9 @@ _HOW = {
     "multiclass": (
         "Accuracy is estimated from the statements: a decision earns what its row's statement "
         "gives it, less what a wrong decision would earn by chance. That is the accuracy on "
-        "exact rows, and on the others if candidates are as likely for one wrong class as for "
-        "another. The columns lowest and highest assume nothing."
+        "exact rows, and on the others if the true class has the largest weight and candidates "
+        "are as likely for one wrong class as for another. The columns lowest and highest assume "
+        "nothing."
     ),
     "multilabel": (
         "The threshold of each strategy was tuned on the other folds. Scores count the entries "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-__all__ = ["page", "table", "write_page"]
+__all__ = ["checked_target", "page", "table", "write_page"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -82,11 +82,19 @@ def table(
     )
 
 
-def write_page(path: str | Path, html: str) -> None:
-    """Write a page under a temporary name and rename it, so that no half of it is ever seen."""
+def checked_target(path: str | Path) -> Path:
+    """Return the path of a page, or raise ValueError where none can be written."""
     target = Path(path)
     if target.is_dir():
         raise ValueError(f"{target} is a folder; give the name of an HTML file")
+    if not target.parent.is_dir():
+        raise ValueError(f"{target}: there is no folder {target.parent}; make it first")
+    return target
+
+
+def write_page(path: str | Path, html: str) -> None:
+    """Write a page under a temporary name and rename it, so that no half of it is ever seen."""
+    target = checked_target(path)
     new = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         new.write_text(html, encoding="utf-8")

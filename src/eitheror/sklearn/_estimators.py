@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from eitheror.labels import Labels
+from eitheror.metrics.agreement import names_of, not_contradicted
 from eitheror.model import Model, load
-from eitheror.sklearn._score import not_contradicted
 from eitheror.sklearn._targets import ReadTarget, read_target
 from eitheror.training import TrainOptions, fit
 from eitheror.training.incremental import Increment
@@ -112,7 +112,7 @@ class _StatementClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         decided = self._decide(self.predict_proba(X))
         if decided.ndim == 1:
-            return np.asarray(self.classes_[decided])
+            return names_of(self.classes_, decided)
         return decided.astype(self.indicator_dtype_)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

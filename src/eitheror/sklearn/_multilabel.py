@@ -19,9 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from eitheror.labels import Labels, SparseTargets
 from eitheror.labels._sparse import row_of_entries
+from eitheror.metrics.agreement import not_contradicted
 from eitheror.sklearn._em import row_keys
 from eitheror.sklearn._inputs import checked_rows, checked_weight, n_rows
-from eitheror.sklearn._score import not_contradicted
 from eitheror.sklearn._statements import Array
 from eitheror.sklearn._targets import read_target
 from eitheror.sklearn._weighted import WeightedFit, check_wrappable, fit_weighted, seeded

@@ -16,10 +16,10 @@ from sklearn.utils._tags import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from eitheror.labels import Labels
+from eitheror.metrics.agreement import not_contradicted
 from eitheror.sklearn._auto import Choice, Member, fit_auto
 from eitheror.sklearn._em import Candidates, expect_and_maximise, row_keys
 from eitheror.sklearn._inputs import checked_rows, checked_weight, n_rows
-from eitheror.sklearn._score import not_contradicted
 from eitheror.sklearn._start import start_proba
 from eitheror.sklearn._statements import Statements, candidate_rows
 from eitheror.sklearn._targets import read_target

@@ -21,6 +21,7 @@ from torch import nn
 from eitheror.decide import default_rule
 from eitheror.labels import UNKNOWN, Labels, suggest
 from eitheror.losses import LOSSES
+from eitheror.metrics.agreement import not_contradicted
 from eitheror.model.storage import read_folder, write_folder
 from eitheror.torch._inputs import Inputs
 from eitheror.torch._modules import SkipMLP, build_module
@@ -33,7 +34,7 @@ from eitheror.torch._options import (
     own_randomness,
 )
 from eitheror.torch._report import look_back
-from eitheror.torch._targets import class_names, not_contradicted, read_labels
+from eitheror.torch._targets import class_names, read_labels
 from eitheror.torch._training import (
     Batches,
     Plan,
@@ -354,7 +355,7 @@ class TorchClassifier:
         """
         proba = self.predict_proba(X)
         labels, _ = read_labels(y, None, self.task_ if not isinstance(y, Labels) else None)
-        agrees = not_contradicted(labels, self._decide(proba), proba, self.classes_.tolist())
+        agrees = not_contradicted(labels, self._decide(proba), self.classes_.tolist())
         return float(np.average(agrees, weights=sample_weight))
 
     def save(self, path: str | Path) -> None:

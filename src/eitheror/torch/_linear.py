@@ -24,6 +24,8 @@ __all__ = ["partial_linear_cross_entropy"]
 
 # Logits held at a time: enough rows for a matrix product at full speed.
 BUFFER = 2**24
+# What float16 gradients are multiplied by until they are in float32.
+LIFT = 2.0**8
 
 
 def partial_linear_cross_entropy(
@@ -46,12 +48,14 @@ def partial_linear_cross_entropy(
     features : tensor of shape (n_samples, n_features)
         What the last linear layer would be given.
     weight : tensor of shape (n_classes, n_features)
-        As ``torch.nn.Linear`` holds it, in the dtype of the features.
+        As ``torch.nn.Linear`` holds it, in the dtype of the features. Under ``autocast`` they may
+        differ, and all take autocast's dtype, as in ``torch.nn.Linear``.
     bias : tensor of shape (n_classes,), or None
     labels : Labels or SparseTargets, of length n_samples
         Multiclass statements. In a training loop, make ``sparse = labels.sparse()`` once and give
         ``sparse.take(rows)`` for each batch. A row may list the classes it allows or those it
-        rules out, with weights, or shares; its time grows with what it lists.
+        rules out, with weights, or shares; its time grows with what it lists. Weights and shares
+        are float32 here, so that .7 is .69999999.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` is over the rows that say something, 0 where none does. With ``"none"`` the
         logits are computed a second time for the gradient.
@@ -63,7 +67,7 @@ def partial_linear_cross_entropy(
     -------
     tensor
         A number, or of shape (n_samples,) for ``"none"``, 0 for rows that say nothing; in the
-        precision of the features, float32 for 16-bit ones.
+        precision of the features, float32 for 16-bit ones. nan for a row that allows no class.
 
     Raises
     ------
@@ -98,6 +102,7 @@ def partial_linear_cross_entropy(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; it is a number of rows, at least 1")
     targets = labels.sparse() if isinstance(labels, Labels) else labels
+    features, weight, bias = _one_dtype(features, weight, bias)
     _check(features, weight, bias, targets)
     speaks = _speaks(targets)
     if not speaks.all():
@@ -123,6 +128,15 @@ def _speaks(targets: SparseTargets) -> NDArray[np.bool_]:
     return speaks
 
 
+def _allows_nothing(targets: SparseTargets) -> NDArray[np.bool_]:
+    """Return which rows of evidence give every class the weight 0."""
+    positive = np.concatenate([[0], np.cumsum(targets.values > 0)])
+    listed = np.diff(positive[targets.indptr]) > 0
+    others = (targets.rest > 0) & (np.diff(targets.indptr) < targets.n_classes)
+    void: NDArray[np.bool_] = (targets.mode == EVIDENCE) & ~listed & ~others
+    return void
+
+
 class _Statements(NamedTuple):
     """Sparse targets of rows that all say something, as tensors.
 
@@ -145,7 +159,7 @@ class _Statements(NamedTuple):
         row = torch.repeat_interleave(torch.arange(len(targets)), ends.diff())
         columns = torch.from_numpy(targets.indices).long()
         parts = (
-            torch.from_numpy(targets.rest),
+            torch.from_numpy(np.where(_allows_nothing(targets), np.float32(np.nan), targets.rest)),
             torch.from_numpy(targets.mode == SHARES),
             row,
             columns,
@@ -212,16 +226,17 @@ class _LinearLoss(torch.autograd.Function):  # type: ignore[misc]
         reduction: str,
     ) -> Tensor:
         ctx.statements, ctx.size, ctx.reduction = statements, size, reduction
-        n = len(features)
-        scale = torch.full(
-            (n,), 1.0 / n if reduction == "mean" and n else 1.0, dtype=_wide(features.dtype)
-        ).to(features.device)
+        n = max(len(features), 1) if reduction == "mean" else 1
+        # no loss scale can lift the gradients here, and those of one class in many are tiny
+        lift = LIFT if features.dtype == torch.float16 and reduction != "none" else 1.0
+        scale = features.new_full((len(features),), lift, dtype=_wide(features.dtype))
+        ctx.divisor = lift * n
         needed = tuple(ctx.needs_input_grad[:3]) if reduction != "none" else (False,) * 3
         gradients = _Gradients.wanted(needed, features, weight, bias)
         value = _walk(features, weight, bias, statements, size, scale, gradients)
         inputs = (features, weight, bias)
         ctx.save_for_backward(*(inputs if reduction == "none" else gradients))
-        return value if reduction == "none" else (value * scale).sum()
+        return value if reduction == "none" else value.sum() / n
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -231,8 +246,9 @@ class _LinearLoss(torch.autograd.Function):  # type: ignore[misc]
                 "write partial_cross_entropy(features @ weight.T + bias, targets)"
             )
         if ctx.reduction != "none":
+            part = grad / ctx.divisor
             saved = ctx.saved_tensors
-            return *(None if x is None else x * grad for x in saved), None, None, None
+            return *(None if x is None else x * part for x in saved), None, None, None
         features, weight, bias = ctx.saved_tensors
         gradients = _Gradients.wanted(ctx.needs_input_grad[:3], features, weight, bias)
         scale = grad.contiguous()
@@ -357,16 +373,27 @@ def _add(gradients: _Gradients, start: int, x: Tensor, weight: Tensor, slope: Te
     if gradients.features is not None:
         gradients.features[start : start + len(x)] = narrow @ weight
     if gradients.weight is not None:
-        if x.dtype == gradients.weight.dtype:
-            gradients.weight.addmm_(narrow.t(), x)
-        else:
+        if x.dtype == torch.bfloat16:
             gradients.weight.add_(narrow.t() @ x)
+        else:  # float16 has too short a range for sums over rows
+            gradients.weight.addmm_(slope.t(), x.to(slope.dtype))
     if gradients.bias is not None:
         gradients.bias.add_(slope.sum(0))
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _one_dtype(
+    features: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return what came; in autocast's dtype where it is on and the dtypes differ."""
+    kind = features.device.type
+    if features.dtype == weight.dtype or not torch.is_autocast_enabled(kind):
+        return features, weight, bias
+    narrow = torch.get_autocast_dtype(kind)
+    return features.to(narrow), weight.to(narrow), None if bias is None else bias.to(narrow)
 
 
 def _default_rows(n: int, n_classes: int) -> int:

@@ -110,7 +110,7 @@ def _blocks(f: Tensor) -> list[slice]:
     Each step over a block is a parallel region of its own, and each region waits for all threads.
     """
     alone = f.device.type == "cpu" and torch.get_num_threads() == 1
-    size = max(1, BLOCK // f.shape[-1] if alone else len(f))
+    size = max(1, BLOCK // max(1, f[:1].numel()) if alone else len(f))
     return [slice(start, start + size) for start in range(0, len(f), size)]
 
 
@@ -165,10 +165,11 @@ def _read_shares(f: Tensor, t: Tensor, part: Tensor, facts: _Facts) -> None:
     wide = _arrays.widen(xp, t)
     mass = wide.sum(-1)
     amounts = wide.to(f.dtype)
-    log_proba = torch.log_softmax(f, -1, out=part)
-    cost = torch.mul(log_proba, amounts, out=facts.slope).sum(-1).neg_()
-    # t - p sum(t)
-    torch._log_softmax_backward_data(amounts, log_proba, -1, f.dtype, out=facts.slope)
+    proba = torch.softmax(f, -1, out=facts.slope)
+    gaps = torch.sub(f.amax(-1, keepdim=True), f, out=part).mul_(amounts).sum(-1)
+    # the largest probability is 1 / sum exp(f - max f), so that minus its log is lse(f) - max f
+    cost = gaps - mass * proba.amax(-1).log()
+    torch.addcmul(amounts, proba, mass.to(f.dtype)[:, None], value=-1, out=facts.slope)
     facts.scale.fill_(-1.0)
     facts.value.copy_(cost)
     facts.speaks.fill_(True)
@@ -262,11 +263,11 @@ class TagLoss(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(f: Tensor, yes: Tensor, no: Tensor) -> Tensor:
         # no part is negative, so no digits cancel
-        if not torch.compiler.is_compiling() and bool(f.isfinite().all()):
+        if not torch.compiler.is_compiling() and _all_finite(f):
             value = torch.empty_like(f, memory_format=torch.contiguous_format)
             tensors = [tensor.reshape(-1) for tensor in (f, yes, no, value)]
-            for start in range(0, f.numel(), BLOCK):
-                _softplus_parts(*(tensor[start : start + BLOCK] for tensor in tensors))
+            for part in _blocks(tensors[0]):
+                _softplus_parts(*(tensor[part] for tensor in tensors))
             return value
         # what counts nothing may be infinite
         right = yes * _arrays.softplus(xp, torch.where(yes > 0, -f, 0.0))
@@ -283,6 +284,11 @@ class TagLoss(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def vmap(info: Any, in_dims: Any, f: Tensor, yes: Tensor, no: Tensor) -> tuple[Any, int]:
         return TagLoss.apply(*_batch_first(info.batch_size, in_dims, (f, yes, no))), 0
+
+
+def _all_finite(f: Tensor) -> bool:
+    """Whether no logit is infinite or nan (which the smallest and the largest would be, too)."""
+    return not f.numel() or bool(torch.stack(torch.aminmax(f)).isfinite().all())
 
 
 def _softplus_parts(f: Tensor, yes: Tensor, no: Tensor, value: Tensor) -> None:

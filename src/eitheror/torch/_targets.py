@@ -1,4 +1,4 @@
-"""What may stand in place of `y`, and which decisions it contradicts."""
+"""What may stand in place of `y`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eitheror.labels import Labels, SparseTargets
-from eitheror.labels._sparse import row_of_entries
-from eitheror.metrics._truth import align
-from eitheror.metrics.evaluation import decided_matrix
+from eitheror.labels import Labels
 
-__all__ = ["class_names", "not_contradicted", "read_labels"]
+__all__ = ["class_names", "read_labels"]
 
 
 def read_labels(y: Any, classes: Any, task: str | None) -> tuple[Labels, NDArray[Any]]:
@@ -36,22 +33,3 @@ def class_names(classes: list[Any]) -> NDArray[Any]:
     """Return the class list as an array that keeps str and int apart."""
     mixed = len({type(name) for name in classes}) > 1
     return np.asarray(classes, dtype=object if mixed or not classes else None)
-
-
-def not_contradicted(
-    labels: Labels, decided: NDArray[Any], proba: NDArray[Any], classes: list[Any]
-) -> NDArray[np.bool_]:
-    """Say for each row whether the decision can be true given the label."""
-    truth = align(labels, proba, classes)
-    chosen = decided_matrix(decided, truth, proba.shape)
-    wrong = ((truth.certain & ~chosen) | (chosen & ~truth.possible)).any(axis=1)
-    return ~wrong & _groups_met(truth.targets, chosen)
-
-
-def _groups_met(targets: SparseTargets, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say for each row whether every "at least one of" group of it has a chosen tag."""
-    group = row_of_entries(targets.group_ends)
-    owner = row_of_entries(targets.group_indptr)
-    met = np.bincount(group, chosen[owner[group], targets.group_indices], len(owner)) > 0
-    failed = np.bincount(owner, ~met, len(targets)) > 0
-    return ~failed

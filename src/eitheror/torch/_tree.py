@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,9 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
     ----------
     weight : parameter of shape (n_classes - 1, in_features)
     bias : parameter of shape (n_classes - 1,)
+    tree : int buffer of shape (n_classes - 1, 2)
+        The left and the right child of each inner node: an inner node, or -1 - class. It is part of
+        the `state_dict`, and one of another tree is refused.
     depths : int array of shape (n_classes,)
         Length of each class's path.
 
@@ -67,6 +71,8 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
     True
     """
 
+    tree: Tensor
+
     def __init__(self, in_features: int, counts: ArrayLike) -> None:
         super().__init__()
         self._tree = _Tree.huffman(_checked_counts(counts))
@@ -74,6 +80,7 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
         self.in_features = in_features
         self.weight = nn.Parameter(torch.empty(n_inner, in_features))
         self.bias = nn.Parameter(torch.zeros(n_inner))
+        self.register_buffer("tree", torch.from_numpy(self._tree.children.copy()))
         nn.init.uniform_(self.weight, -(in_features**-0.5), in_features**-0.5)
 
     @property
@@ -125,16 +132,17 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
         place = np.argsort(np.concatenate(order))
         return torch.cat(leaves, dim=1)[:, torch.as_tensor(place, device=logits.device)]
 
-    def forward(self, features: Tensor, targets: Tensor | Labels) -> Tensor:
+    def forward(self, features: Tensor, targets: Tensor | Labels | SparseTargets) -> Tensor:
         """Loss of each row.
 
         Parameters
         ----------
         features : tensor of shape (n_samples, in_features)
-        targets : Labels, or tensor
-            Statements; or their matrix ``labels.to_targets()`` of shape (n_samples, n_classes); or
-            whole numbers of shape (n_samples,), exact classes. Labels keep what is named apart from
-            the rest and need no matrix.
+        targets : Labels, SparseTargets, or tensor
+            Statements, ``labels.sparse().take(rows)`` for those of a batch; or their matrix
+            ``labels.to_targets()`` of shape (n_samples, n_classes); or whole numbers of shape
+            (n_samples,), exact classes. Labels keep what is named apart from the rest and need no
+            matrix; their weights and shares are float32.
 
         Returns
         -------
@@ -142,7 +150,7 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
             In the features' precision, float32 for 16-bit ones; 0 where nothing is known.
         """
         known = _statements(targets, self.n_classes)
-        if features.ndim != 2 or len(features) != len(known.mode):
+        if tuple(features.shape) != (len(known.mode), self.in_features):
             raise ValueError(
                 f"features of shape {tuple(features.shape)} came with {len(known.mode)} targets; "
                 f"expected ({len(known.mode)}, {self.in_features})"
@@ -163,6 +171,17 @@ class HierarchicalSoftmax(nn.Module):  # type: ignore[misc]
         return f"in_features={self.in_features}, n_classes={self.n_classes}"
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **options: Any
+    ) -> None:
+        given = state_dict.get(prefix + "tree")
+        if given is not None and not torch.equal(given.cpu(), self.tree.cpu()):
+            raise ValueError(
+                f"the state at {prefix + 'tree'!r} is of a tree over other counts; make "
+                "HierarchicalSoftmax with the counts it was trained with"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest, **options)
 
     def _named(self, features: Tensor, known: _Known) -> Tensor:
         """Sum of share times minus log probability: rows of exact classes and of shares."""
@@ -304,8 +323,8 @@ class _Known:
     invalid: NDArray[np.bool_]
 
 
-def _statements(targets: Tensor | Labels, k: int) -> _Known:
-    if isinstance(targets, Labels):
+def _statements(targets: Tensor | Labels | SparseTargets, k: int) -> _Known:
+    if isinstance(targets, Labels | SparseTargets):
         if targets.task != "multiclass":
             raise ValueError(
                 "the labels are tags; a hierarchical softmax is for one true class: use "
@@ -313,7 +332,12 @@ def _statements(targets: Tensor | Labels, k: int) -> _Known:
             )
         if targets.n_classes != k:
             raise ValueError(f"the labels have {targets.n_classes} classes, the tree has {k}")
-        return _from_sparse(targets.sparse())
+        return _from_sparse(targets.sparse() if isinstance(targets, Labels) else targets)
+    if not isinstance(targets, Tensor):
+        raise TypeError(
+            f"targets are a {type(targets).__name__}; give Labels, labels.sparse() or "
+            "torch.from_numpy(labels.to_targets())"
+        )
     array = targets.detach().cpu()
     if array.ndim == 1 and not array.is_floating_point():
         return _from_classes(array.numpy().astype(np.int64), k)

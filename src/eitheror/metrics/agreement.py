@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eitheror.labels import Labels
 from eitheror.labels._sparse import row_of_entries
 
-__all__ = ["not_contradicted"]
+__all__ = ["names_of", "not_contradicted"]
 
 
 def not_contradicted(
@@ -23,7 +23,8 @@ def not_contradicted(
     labels : Labels
         ``(n_samples,)``; classes outside `classes` are never decided.
     decided : array
-        ``(n_samples,)`` column numbers, or a bool matrix ``(n_samples, n_classes)``.
+        ``(n_samples,)`` column numbers, -1 for no decision, which agrees with nothing; or a bool
+        matrix ``(n_samples, n_classes)``.
     classes : list
         Names of the columns.
 
@@ -47,8 +48,25 @@ def not_contradicted(
             f"Labels(..., task={task!r})"
         )
     if decided.ndim == 1:
-        return np.asarray(labels.candidates()[np.arange(len(labels)), decided])
+        return np.asarray(labels.candidates()[np.arange(len(labels)), decided]) & (decided >= 0)
     return _tags_agree(labels, decided)
+
+
+def names_of(classes: NDArray[Any], decided: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the name of each decided column; None where the rule declined to choose (-1).
+
+    Examples
+    --------
+    >>> names_of(np.array(["a", "b"]), np.array([1, 0]))
+    array(['b', 'a'], dtype='<U1')
+    >>> names_of(np.array(["a", "b"]), np.array([1, -1]))
+    array(['b', None], dtype=object)
+    """
+    if (decided >= 0).all():
+        return np.asarray(classes[decided])
+    named = np.full(len(classes) + 1, None, dtype=object)
+    named[:-1] = classes
+    return named[decided]  # -1 is the last
 
 
 def _tags_agree(labels: Labels, decided: NDArray[Any]) -> NDArray[np.bool_]:
