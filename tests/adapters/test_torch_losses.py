@@ -465,6 +465,22 @@ def test_options_are_checked_when_the_module_is_made(task):
         MODULE[task](**{name: torch.ones(2)})(LOGITS, LOGITS)
 
 
+@pytest.mark.parametrize("task", MODULE)
+def test_weights_may_be_a_list(task):
+    """A list of class weights does what the tensor does."""
+    weight = [0.5, 2.0, *[1.0] * (LOGITS.shape[-1] - 2)]
+    targets = torch.nn.functional.one_hot(torch.arange(len(LOGITS)) % 2, LOGITS.shape[-1]).float()
+    listed = MODULE[task](weight=weight)(LOGITS, targets)
+    assert MODULE[task](weight=torch.tensor(weight))(LOGITS, targets).item() == listed.item()
+
+
+def test_a_tag_weight_never_widens_the_logits():
+    """A weight with more dimensions than the logits is refused, not broadcast the other way."""
+    weight = torch.ones(5, *LOGITS.shape)
+    with pytest.raises(ValueError, match="the weight must broadcast to the logits"):
+        MODULE["multilabel"](weight=weight)(LOGITS, torch.zeros_like(LOGITS))
+
+
 def test_the_tables_of_the_docs_are_a_fresh_run():
     """docs/numerics.md shows what benchmarks/numerics.py finds now."""
     root = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ form of `eitheror.losses`; class weights, label smoothing and the reduction are 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -158,6 +158,11 @@ def partial_binary_cross_entropy_with_logits(
     smoothing = check_smoothing(label_smoothing)
     logits, targets = _prepare(logits, targets, "multilabel")
     pos_weight = _class_weight("pos_weight", pos_weight, logits)
+    if weight is not None and torch.broadcast_shapes(weight.shape, logits.shape) != logits.shape:
+        raise ValueError(
+            f"weight has shape {tuple(weight.shape)} and the logits {tuple(logits.shape)}; the "
+            "weight must broadcast to the logits"
+        )
     with torch.autocast(logits.device.type, enabled=False):
         known = (targets == targets).to(targets.dtype)  # nan is not itself
         present = torch.nan_to_num(targets, nan=0.0)
@@ -213,7 +218,7 @@ class PartialCrossEntropyLoss(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_reduction(reduction)
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", _as_tensor(weight))
         self.reduction = reduction
         self.label_smoothing = check_smoothing(label_smoothing)
 
@@ -271,8 +276,8 @@ class PartialBCEWithLogitsLoss(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_reduction(reduction)
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
+        self.register_buffer("weight", _as_tensor(weight))
+        self.register_buffer("pos_weight", _as_tensor(pos_weight))
         self.reduction = reduction
         self.label_smoothing = check_smoothing(label_smoothing)
 
@@ -376,6 +381,13 @@ def _explain_shapes(logits: Tensor, targets: Tensor) -> str:
     if targets.ndim == logits.ndim > 2 and logits.shape[1] != logits.shape[-1]:
         return f"{found}; both need shape (..., n_classes), classes last: logits.movedim(1, -1)"
     return f"{found}; both need shape (..., n_classes), with at least one class"
+
+
+def _as_tensor(weight: Any) -> Tensor | None:
+    """Return a list of weights as a tensor; a tensor stays as it is."""
+    if weight is None or isinstance(weight, Tensor):
+        return weight
+    return torch.as_tensor(weight, dtype=torch.get_default_dtype())
 
 
 def _class_weight(name: str, weight: Tensor | None, logits: Tensor) -> Tensor | None:
