@@ -22,6 +22,7 @@ from eitheror.comparison.verdict import verdict_of
 from eitheror.decide import METRICS
 from eitheror.labels import Labels, suggest
 from eitheror.training import TrainOptions
+from eitheror.training.checks import n_rows
 from eitheror.training.folds import content_keys, deal_folds
 
 __all__ = ["STRATEGIES", "Comparison", "Fitted", "Row", "Setting", "Strategy", "compare"]
@@ -148,7 +149,7 @@ def compare(
     """
     labels = labels if isinstance(labels, Labels) else Labels(labels)
     inputs = _as_inputs(inputs)
-    n = int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
+    n = n_rows(inputs)
     if n != len(labels):
         raise ValueError(f"{n} inputs and {len(labels)} labels; give one label a row")
     speaking = int((labels.kinds != 0).sum())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror import __version__
-from eitheror.comparison.strategies import Setting, Strategy
+from eitheror.comparison.strategies import Setting, Strategy, take
 from eitheror.labels import Labels
 
 __all__ = ["Outcome", "run_folds"]
@@ -106,17 +106,13 @@ def _one(
     found = kept.load(outcome.strategy.name, fold)
     if found is None:
         start = time.perf_counter()
-        fitted = outcome.strategy.fit(setting, _take(inputs, train), labels[train])
-        proba = np.asarray(fitted.predict_proba(_take(inputs, test)), dtype=np.float32)
+        fitted = outcome.strategy.fit(setting, take(inputs, train), labels[train])
+        proba = np.asarray(fitted.predict_proba(take(inputs, test)), dtype=np.float32)
         found = (proba, time.perf_counter() - start, fitted.meaning, fitted.n_parameters)
         kept.save(outcome.strategy.name, fold, found)
     outcome.proba[test] = found[0]
     outcome.seconds.append(found[1])
     outcome.meaning, outcome.n_parameters = found[2], found[3]
-
-
-def _take(inputs: Any, rows: NDArray[np.int64]) -> Any:
-    return inputs[rows] if hasattr(inputs, "shape") else [inputs[i] for i in rows.tolist()]
 
 
 Found = tuple[NDArray[np.float32], float, str, int]

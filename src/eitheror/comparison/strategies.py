@@ -18,11 +18,17 @@ from eitheror.decide import product_of_experts
 from eitheror.labels import Labels
 from eitheror.model import LinearParameters, Model
 from eitheror.training import TrainOptions, fit
+from eitheror.training.checks import n_rows
 
-__all__ = ["STRATEGIES", "Fitted", "Setting", "Strategy", "applicable"]
+__all__ = ["STRATEGIES", "Fitted", "Setting", "Strategy", "applicable", "take"]
 
 Proba = NDArray[np.floating[Any]]
 _MOST_MODELS = 40
+
+
+def take(inputs: Any, rows: NDArray[np.int64]) -> Any:
+    """Return some rows of a list of texts, an array or a sparse matrix."""
+    return inputs[rows] if hasattr(inputs, "shape") else [inputs[i] for i in rows.tolist()]
 
 
 @dataclass(frozen=True)
@@ -198,9 +204,9 @@ def _one_tag(setting: Setting, inputs: Any, labels: Labels, column: int) -> Fitt
     seen = np.unique(values[known])
     if len(seen) < 2:  # never, or always: nothing to learn from
         constant = float(seen[0]) if len(seen) else 0.5
-        return Fitted(lambda new: np.full((_length(new), 1), constant), "marginals", 1)
+        return Fitted(lambda new: np.full((n_rows(new), 1), constant), "marginals", 1)
     one = Labels.from_indicator(values[known], classes=[labels.classes[column]])
-    return _trained(setting, _rows(inputs, known), one, "ova")
+    return _trained(setting, take(inputs, known), one, "ova")
 
 
 def _chain(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
@@ -214,7 +220,7 @@ def _chain(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
         given = _with_tag(given, np.nan_to_num(values[:, column]) >= 0.5, column)
 
     def predict(new: Any) -> Proba:
-        proba = np.empty((_length(new), labels.n_classes))
+        proba = np.empty((n_rows(new), labels.n_classes))
         for column, step in zip(order.tolist(), steps, strict=True):
             proba[:, column] = step.predict_proba(new)[:, 0]
             new = _with_tag(new, proba[:, column] >= 0.5, column)
@@ -233,14 +239,6 @@ def _with_tag(inputs: Any, present: NDArray[np.bool_], column: int) -> Any:
         return np.column_stack([inputs, present])
     word = f" tagxx{column}xx"
     return [text + word if tag else text for text, tag in zip(inputs, present, strict=True)]
-
-
-def _length(inputs: Any) -> int:
-    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
-
-
-def _rows(inputs: Any, rows: NDArray[np.int64]) -> Any:
-    return inputs[rows] if hasattr(inputs, "shape") else [inputs[i] for i in rows.tolist()]
 
 
 def _needs_few(labels: Labels) -> str | None:

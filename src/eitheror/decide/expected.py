@@ -12,15 +12,13 @@ K - 1, Gauss-Legendre quadrature with ceil(K/2) nodes is exact.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.decide._targets import checked_proba
-from eitheror.decide.calibration import Calibration
-from eitheror.decide.joint import best_prefix
-from eitheror.decide.rules import Rule
+from eitheror.decide.prefix import PrefixRule
 
 __all__ = ["ExpectedJaccard", "expected_jaccard"]
 
@@ -74,7 +72,7 @@ def _prefix_scores(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores
 
 
-class ExpectedJaccard(Rule):
+class ExpectedJaccard(PrefixRule):
     """Choose, for each row, the set with the highest expected Jaccard index.
 
     Optimal for ``jaccard_samples`` when the probabilities are calibrated marginals and the
@@ -93,35 +91,6 @@ class ExpectedJaccard(Rule):
     array([[ True,  True,  True, False, False]])
     """
 
-    def __init__(self, *, at_least_one: bool = False) -> None:
-        self.at_least_one = bool(at_least_one)
-        self.calibration_: Calibration | None = None
-
-    def fit(self, labels: Any, proba: Any) -> Self:
-        """Calibrate the marginals on labels and out-of-fold probabilities."""
-        self.calibration_ = Calibration().fit(labels, proba)
-        return self
-
-    def predict(self, proba: Any) -> NDArray[np.bool_]:
-        """Return a bool matrix (n_samples, n_classes)."""
-        proba = checked_proba(proba)
-        if self.calibration_ is not None:
-            proba = self.calibration_.transform(proba)
-        return best_prefix(proba, expected_jaccard(proba), self.at_least_one)
-
-    def to_config(self) -> dict[str, Any]:
-        """Return options and calibration under ``{"rule": "expected_jaccard"}``."""
-        calibration = self.calibration_
-        return {
-            "rule": "expected_jaccard",
-            "at_least_one": self.at_least_one,
-            "calibration": None if calibration is None else calibration.to_config(),
-        }
-
-    def describe(self) -> str:
-        """Return the rule in words."""
-        kind = "the set" if not self.at_least_one else "the set of at least one class"
-        return f"{kind} with the highest expected Jaccard index"
-
-    def __repr__(self) -> str:
-        return f"ExpectedJaccard({'at_least_one=True' * self.at_least_one})"
+    name = "expected_jaccard"
+    measure = "Jaccard index"
+    scores = staticmethod(expected_jaccard)

@@ -12,14 +12,13 @@ needs the law itself, here as draws from it.
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.decide._targets import checked_proba
-from eitheror.decide.calibration import Calibration
-from eitheror.decide.rules import Rule
+from eitheror.decide.prefix import PrefixRule
 
 __all__ = ["ExpectedF1", "best_f1_set", "best_set_of_draws", "expected_f1", "f1_parameters"]
 
@@ -70,7 +69,7 @@ def _prefix_scores(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores
 
 
-class ExpectedF1(Rule):
+class ExpectedF1(PrefixRule):
     """Choose, for each row, the set with the highest expected F1.
 
     Optimal for ``f1_samples`` when the probabilities are calibrated marginals and the tags are
@@ -90,49 +89,9 @@ class ExpectedF1(Rule):
            [False, False, False]])
     """
 
-    def __init__(self, *, at_least_one: bool = False) -> None:
-        self.at_least_one = bool(at_least_one)
-        self.calibration_: Calibration | None = None
-
-    def fit(self, labels: Any, proba: Any) -> Self:
-        """Calibrate the marginals on labels and out-of-fold probabilities."""
-        self.calibration_ = Calibration().fit(labels, proba)
-        return self
-
-    def predict(self, proba: Any) -> NDArray[np.bool_]:
-        """Return a bool matrix (n_samples, n_classes)."""
-        proba = checked_proba(proba)
-        if self.calibration_ is not None:
-            proba = self.calibration_.transform(proba)
-        return best_prefix(proba, expected_f1(proba), self.at_least_one)
-
-    def to_config(self) -> dict[str, Any]:
-        """Return options and calibration under ``{"rule": "expected_f1"}``."""
-        calibration = self.calibration_
-        return {
-            "rule": "expected_f1",
-            "at_least_one": self.at_least_one,
-            "calibration": None if calibration is None else calibration.to_config(),
-        }
-
-    def describe(self) -> str:
-        """Return the rule in words."""
-        kind = "the set" if not self.at_least_one else "the set of at least one class"
-        return f"{kind} with the highest expected F1"
-
-    def __repr__(self) -> str:
-        return f"ExpectedF1({'at_least_one=True' * self.at_least_one})"
-
-
-def best_prefix(
-    proba: NDArray[np.floating[Any]], scores: NDArray[np.float64], at_least_one: bool
-) -> NDArray[np.bool_]:
-    """Choose the m most probable tags of each row, m the column of its best score."""
-    sizes = scores[:, int(at_least_one) :].argmax(axis=1) + int(at_least_one)
-    order = np.argsort(-proba, axis=1, kind="stable")
-    chosen = np.zeros(proba.shape, dtype=bool)
-    np.put_along_axis(chosen, order, np.arange(proba.shape[1]) < sizes[:, None], axis=1)
-    return chosen
+    name = "expected_f1"
+    measure = "F1"
+    scores = staticmethod(expected_f1)
 
 
 def f1_parameters(draws: Any, weights: Any = None) -> tuple[NDArray[np.float64], float]:

@@ -20,6 +20,7 @@ from eitheror.metrics.agreement import names_of, not_contradicted
 from eitheror.model import Model, load
 from eitheror.sklearn._targets import ReadTarget, read_target
 from eitheror.training import TrainOptions, fit
+from eitheror.training.checks import n_rows
 from eitheror.training.incremental import Increment
 
 __all__ = ["LinearClassifier", "TextClassifier"]
@@ -52,7 +53,7 @@ class _StatementClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         target = read_target(y, self.classes, self.task)
         self._check_length(inputs, target.labels)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X=np.empty((_length(inputs), 1)))
+            sample_weight = _check_sample_weight(sample_weight, X=np.empty((n_rows(inputs), 1)))
         model = fit(
             inputs,
             target.labels,
@@ -213,9 +214,9 @@ class _StatementClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     @staticmethod
     def _check_length(inputs: Any, labels: Labels) -> None:
-        if _length(inputs) != len(labels):
+        if n_rows(inputs) != len(labels):
             raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: {_length(inputs)} "
+                f"Found input variables with inconsistent numbers of samples: {n_rows(inputs)} "
                 f"rows of X, {len(labels)} labels"
             )
 
@@ -579,10 +580,6 @@ def _texts(X: Any) -> list[str]:
                 "are for LinearClassifier)"
             )
     return texts
-
-
-def _length(inputs: Any) -> int:
-    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
 
 
 def _seed(random_state: Any) -> int:

@@ -1,4 +1,4 @@
-"""What an estimator around another one checks of X: how many rows and columns, and their names.
+"""What an estimator around another one checks of X: its columns, their names, and weights.
 
 The values are the inner estimator's business, and so are its own errors about them.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-__all__ = ["checked_rows", "checked_weight", "n_rows"]
+__all__ = ["checked_rows", "checked_weight"]
 
 
 def checked_rows(estimator: Any, X: Any, reset: bool = False) -> Any:
@@ -30,8 +30,3 @@ def checked_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:
         sample_weight, X=np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True
     )
     return np.asarray(checked)
-
-
-def n_rows(X: Any) -> int:
-    """Return the number of rows of an array, sparse matrix, DataFrame or list."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)

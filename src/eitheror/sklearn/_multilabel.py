@@ -21,10 +21,11 @@ from eitheror.labels import Labels, SparseTargets
 from eitheror.labels._sparse import row_of_entries
 from eitheror.metrics.agreement import not_contradicted
 from eitheror.sklearn._em import row_keys
-from eitheror.sklearn._inputs import checked_rows, checked_weight, n_rows
+from eitheror.sklearn._inputs import checked_rows, checked_weight
 from eitheror.sklearn._statements import Array
 from eitheror.sklearn._targets import read_target
 from eitheror.sklearn._weighted import WeightedFit, check_wrappable, fit_weighted, seeded
+from eitheror.training.checks import n_rows
 from eitheror.training.folds import deal_folds
 
 __all__ = ["MultilabelPartialClassifier"]

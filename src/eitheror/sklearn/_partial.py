@@ -19,11 +19,12 @@ from eitheror.labels import Labels
 from eitheror.metrics.agreement import not_contradicted
 from eitheror.sklearn._auto import Choice, Member, fit_auto
 from eitheror.sklearn._em import Candidates, expect_and_maximise, row_keys
-from eitheror.sklearn._inputs import checked_rows, checked_weight, n_rows
+from eitheror.sklearn._inputs import checked_rows, checked_weight
 from eitheror.sklearn._start import start_proba
 from eitheror.sklearn._statements import Statements, candidate_rows
 from eitheror.sklearn._targets import read_target
 from eitheror.sklearn._weighted import WeightedFit, check_wrappable, fit_weighted, seeded
+from eitheror.training.checks import n_rows
 from eitheror.training.folds import deal_folds
 
 __all__ = ["PartialLabelClassifier"]

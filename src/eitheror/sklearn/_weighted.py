@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 
-from eitheror.sklearn._inputs import n_rows
+from eitheror.training.checks import n_rows
 
 __all__ = ["WeightedFit", "check_wrappable", "fit_weighted", "seeded"]
 

@@ -19,10 +19,16 @@ __all__ = [
     "check_targets",
     "check_valid",
     "idle_note",
+    "n_rows",
 ]
 
 _TAGS_THAT_APPLY = ("pal", "pal-n", "pol")
 _Float = TypeVar("_Float", np.float32, np.float64)
+
+
+def n_rows(inputs: Any) -> int:
+    """Return the number of rows of an array, sparse matrix, DataFrame or list."""
+    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
 
 
 def check_lengths(inputs: Any, labels: Labels, what: str = "") -> None:
@@ -39,7 +45,7 @@ def check_lengths(inputs: Any, labels: Labels, what: str = "") -> None:
     ------
     ValueError
     """
-    n = inputs.shape[0] if hasattr(inputs, "shape") else len(inputs)
+    n = n_rows(inputs)
     if n != len(labels):
         raise ValueError(
             f"{n} {what}inputs came with {len(labels)} {what}labels; expected one label an input"
