@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eitheror._kernels.common import Features, Targets
-from eitheror._kernels.embedding import embedding_epoch, embedding_loss
+from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
 from eitheror._kernels.linear import linear_epoch, linear_loss
 from eitheror._kernels.losses import CODES, EVALUATION, exp32, row_gradient, uniform_draw
 from eitheror.labels import (
@@ -230,6 +230,19 @@ def random_features(n: int, n_features: int, seed: int = 0) -> tuple[Features, n
     return Features(indptr.astype(np.int64), columns.astype(np.int32), dense[rows, columns]), dense
 
 
+def random_means(n: int, n_features: int, seed: int = 0) -> tuple[Features, np.ndarray]:
+    """Rows of features that count the same, one of them twice in a row, and as a dense matrix."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(0, n_features, n)
+    rows = [random.integers(0, n_features, length) for length in lengths]
+    dense = np.zeros((n, n_features))
+    for i, row in enumerate(rows):
+        np.add.at(dense[i], row, 1 / max(len(row), 1))
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    indices = np.concatenate(rows).astype(np.int32)
+    return Features(indptr, indices, np.empty(0, np.float32)), dense
+
+
 def gradients(loss: str, labels: Labels, row: int, logits: np.ndarray) -> np.ndarray:
     """Gradient of one row by the reference."""
     return LOSSES[loss].gradient(logits[None].astype(np.float64), labels.to_targets()[row][None])[0]
@@ -280,18 +293,21 @@ def test_linear_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("dim", [8, 40, 70])
 @pytest.mark.parametrize("loss", ["softmax", "ova", "pal-n"])
-def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
+def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) -> None:
     """An epoch of the embedding kernel makes the steps that plain NumPy makes."""
     labels = labels_for(loss)
-    n, n_features, k, width = len(labels), 6, len(CLASSES), 8
-    features, dense = random_features(n, n_features)
+    n, n_features, k = len(labels), 6, len(CLASSES)
+    chunks, width = layout(dim)
+    features, dense = random_means(n, n_features)
     weights = np.linspace(0.5, 1.5, n).astype(np.float32)
     targets = pack(labels, weights)
     order = np.random.default_rng(4).permutation(n)
     random = np.random.default_rng(5)
-    embedding = random.standard_normal((n_features, width)).astype(np.float32)
-    weight = random.standard_normal((k, width)).astype(np.float32)
+    embedding, weight = aligned(n_features, width), aligned(k, width)
+    embedding[:, :dim] = random.standard_normal((n_features, dim)) / np.sqrt(dim)
+    weight[:, :dim] = random.standard_normal((k, dim))
     bias = np.zeros(k, np.float32)
     E, W, b = embedding.astype(float), weight.astype(float), np.zeros(k)
     e_sums, w_sums = np.full(n_features, 0.01), np.full(k, 0.01)
@@ -305,8 +321,10 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
         speed, row_speed = np.ones(k), np.ones(n_features)
         back = g @ W
         if adaptive:
-            w_sums += g**2 * weights[i] ** 2 * np.mean(h**2)
-            e_sums += dense[i] ** 2 * weights[i] ** 2 * np.mean(back**2)
+            w_sums += g**2 * weights[i] ** 2 * np.mean(h[:dim] ** 2)
+            row = features.indices[features.indptr[i] : features.indptr[i + 1]]
+            share = 1 / max(len(row), 1)
+            np.add.at(e_sums, row, share**2 * weights[i] ** 2 * np.mean(back[:dim] ** 2))
             speed, row_speed = 1 / np.sqrt(w_sums), 1 / np.sqrt(e_sums)
         W -= rate * np.outer(speed * g, h)
         b -= rate * speed * g
@@ -315,7 +333,7 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
     weight_squares = np.full(k if adaptive else 0, 0.01, np.float32)
     embedding_epoch(
         order, features, targets, NO_WEIGHT, embedding, weight, bias, squares, weight_squares,
-        CODES[loss], start, stop, 0.0, 0, 0,
+        chunks, dim, CODES[loss], start, stop, 0.0, 0, 0,
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
     np.testing.assert_allclose(bias, b, atol=5e-5)
@@ -336,9 +354,13 @@ def test_held_out_losses_are_weighted_sums() -> None:
     expected = float((values * weights)[order].sum())
     code = CODES["softmax"]
     assert linear_loss(order, features, targets, W, b, code, 0) == pytest.approx(expected, rel=1e-4)
-    E, V = np.eye(6, 8, dtype=np.float32), np.zeros((k, 8), np.float32)
+    chunks, width = layout(6)
+    features, dense = random_means(n, 6)
+    values = LOSSES["softmax"].value(dense @ W + b, MULTICLASS.to_targets())
+    expected = float((values * weights)[order].sum())
+    E, V = np.eye(6, width, dtype=np.float32), np.zeros((k, width), np.float32)
     V[:, :6] = W.T
-    got = embedding_loss(order, features, targets, E, V, b, code)
+    got = embedding_loss(order, features, targets, E, V, b, chunks, code)
     assert got == pytest.approx(expected, rel=1e-4)
 
 

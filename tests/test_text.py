@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eitheror._kernels import tokens_plain
 from eitheror._kernels.rows import Rows, expand
-from eitheror.text import Featurizer, TextOptions
+from eitheror.text import Featurizer, TextOptions, chunks
 
 OPTIONS = [
     TextOptions(),
@@ -372,3 +372,22 @@ def test_expand_lists_every_position(runs):
     lengths = np.array([length for _, length in runs], dtype=np.int64)
     expected = [p for start, length in runs for p in range(start, start + length)]
     assert expected == expand(starts, lengths).tolist()
+
+
+@pytest.mark.parametrize("odd", ["ΟΔΟΣ", "ΟΔΟΣ.", "İstanbul", "a\0b", "\0", "", "é\r\nx", "ß ẞ"])
+def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
+    """Rows that are lower-cased and encoded in one go give the bytes that each gives by itself."""
+    texts = ["First Row", odd, "ΣΑΣ", odd, "", "last"]
+    options = TextOptions()
+    data, row_ends = chunks._encoded(0, texts, options)
+    parts = np.split(data, row_ends[:-1])
+    assert [part.tobytes() for part in parts] == [
+        chunks.normalised(text, 0, options) for text in texts
+    ]
+    assert row_ends[-1] == len(data)
+
+
+def test_half_a_surrogate_pair_is_named_by_its_row() -> None:
+    """The row that cannot be encoded is named, although rows are encoded together."""
+    with pytest.raises(ValueError, match="row 7: the text holds"):
+        chunks._encoded(5, ["fine", "also", "bad \ud800", "fine"], TextOptions())

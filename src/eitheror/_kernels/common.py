@@ -34,7 +34,7 @@ def jit(fastmath: frozenset[str]) -> Callable[[_Function], _Function]:
 
 
 class Features(NamedTuple):
-    """Sparse feature rows; see `eitheror._kernels.rows.Rows`."""
+    """Sparse feature rows; see `eitheror._kernels.rows.Rows`. Averages have no values."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]

@@ -1,9 +1,11 @@
 """Compiled epoch of averaged embeddings: fastText's model, one row at a time, any loss.
 
-``h = sum_j x_j E[j]``, ``f = W h + bias``; a row whose values are ``1 / length`` averages. Arrays
-in, arrays changed in place, one loss out. The classes are taken four at a time, so that `h` and its
-gradient are read and written once for four rows of `W`; widths are padded to the vector size by the
-caller.
+``h = mean_j E[j]`` over a text's features, ``f = W h + bias``. Arrays in, arrays changed in place,
+one loss out.
+
+A row of E or W is `width` numbers, a whole number of vectors (`layout`), so that `h` and its
+gradient stay in registers. The time goes into fetching rows of E: those of the next text are asked
+for while this one is worked on, and before that its list of features.
 """
 
 from __future__ import annotations
@@ -12,96 +14,130 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
-from eitheror._kernels.losses import row_gradient, uniform_draw
+from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
+from eitheror._kernels.simd import LANES, add, add_scaled, dot, load, prefetch, store, zeros
 
-__all__ = ["embedding_epoch", "embedding_loss"]
+__all__ = ["aligned", "embedding_epoch", "embedding_loss", "layout"]
 
 Floats = NDArray[np.float32]
+Chunks = tuple[int, ...]
+
+_MOST_CHUNKS = 4  # longer vectors run out of registers on processors with sixteen short ones
+_LINE = 16  # float32 numbers in a cache line
 
 
-@jit(SUMS)
-def _average(features: Features, start: int, stop: int, embedding: Floats, hidden: Floats) -> None:
-    hidden[:] = np.float32(0.0)
-    for j in range(start, stop):
-        x = features.values[j]
-        row = embedding[features.indices[j]]
-        for d in range(hidden.shape[0]):
-            hidden[d] += x * row[d]
+def layout(dim: int) -> tuple[Chunks, int]:
+    """Return how a row of `dim` numbers is cut into vectors, and its padded width.
+
+    Returns
+    -------
+    chunks : tuple of zeros
+        Its length says how many times 16 numbers a vector holds.
+    width : int
+
+    Examples
+    --------
+    >>> layout(10), layout(100)
+    (((0,), 16), ((0, 0, 0, 0), 128))
+    """
+    lanes = -(-dim // LANES)
+    sizes = [(-(-lanes // n) * n + -(-lanes // n) / 2, -n) for n in range(1, _MOST_CHUNKS + 1)]
+    n = -min(sizes)[1]
+    return (0,) * n, -(-lanes // n) * n * LANES
 
 
-@jit(SUMS)
-def _output(hidden: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
-    """Write W h + bias."""
-    n_classes, width = weight.shape
-    k = 0
-    while k + 4 <= n_classes:
-        w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
-        s0 = s1 = s2 = s3 = np.float32(0.0)
-        for d in range(width):
-            h = hidden[d]
-            s0 += w0[d] * h
-            s1 += w1[d] * h
-            s2 += w2[d] * h
-            s3 += w3[d] * h
-        out[k] = s0 + bias[k]
-        out[k + 1] = s1 + bias[k + 1]
-        out[k + 2] = s2 + bias[k + 2]
-        out[k + 3] = s3 + bias[k + 3]
-        k += 4
-    while k < n_classes:
-        w0 = weight[k]
-        s0 = np.float32(0.0)
-        for d in range(width):
-            s0 += w0[d] * hidden[d]
-        out[k] = s0 + bias[k]
-        k += 1
+def aligned(rows: int, width: int) -> Floats:
+    """Return zeros whose rows begin at cache lines, for widths of whole lines."""
+    block = np.zeros(rows * width + _LINE, np.float32)
+    start = (-block.ctypes.data % 64) // block.itemsize
+    return block[start : start + rows * width].reshape(rows, width)
 
 
-@jit(SUMS)
-def _backward(
-    gradient: Floats,
-    hidden: Floats,
-    rates: Floats,
-    weight: Floats,
-    back: Floats,
+@jit(EXACT)
+def _ask_for_features(
+    order: NDArray[np.int64],
+    position: int,
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    embedding: Floats,
+    width: int,
 ) -> None:
-    """Write W' g with the old W to `back`, then W -= rate g h'; `rates` holds rate * g."""
+    """Prefetch the embeddings of the next text, the features of the third and so on."""
+    n_rows = order.shape[0]
+    if position + 8 < n_rows:
+        prefetch(indptr, order[position + 8])
+    if position + 3 < n_rows:
+        later = order[position + 3]
+        for j in range(indptr[later], indptr[later + 1], _LINE):
+            prefetch(indices, j)
+    if position + 1 < n_rows:
+        later = order[position + 1]
+        for j in range(indptr[later], indptr[later + 1]):
+            place = np.intp(indices[j]) * width
+            for line in range(0, width, _LINE):
+                prefetch(embedding, place + line)
+
+
+@jit(EXACT)
+def _ask_for_statement(
+    order: NDArray[np.int64],
+    position: int,
+    ends: NDArray[np.int64],
+    named: NDArray[np.int32],
+    worth: Floats,
+    rest: Floats,
+    mode: NDArray[np.uint8],
+    group_indptr: NDArray[np.int64],
+    row_weight: Floats,
+) -> None:
+    """Prefetch the statement of the fourth text from here, then the classes that it names."""
+    n_rows = order.shape[0]
+    if position + 4 < n_rows:
+        later = order[position + 4]
+        prefetch(ends, later)
+        prefetch(rest, later)
+        prefetch(mode, later)
+        prefetch(group_indptr, later)
+        prefetch(row_weight, later)
+    if position + 2 < n_rows:
+        later = ends[order[position + 2]]
+        prefetch(named, later)
+        prefetch(worth, later)
+
+
+@jit(EXACT)
+def _forward(
+    indices: NDArray[np.int32],
+    start: int,
+    stop: int,
+    embedding: Floats,
+    weight: Floats,
+    bias: Floats,
+    chunks: Chunks,
+    hidden: Floats,
+    logits: Floats,
+) -> None:
+    """Write h and W h + bias."""
     n_classes, width = weight.shape
-    back[:] = np.float32(0.0)
-    k = 0
-    while k + 4 <= n_classes:
-        w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
-        g0, g1, g2, g3 = gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3]
-        r0, r1, r2, r3 = rates[k], rates[k + 1], rates[k + 2], rates[k + 3]
-        for d in range(width):
-            h = hidden[d]
-            v0, v1, v2, v3 = w0[d], w1[d], w2[d], w3[d]
-            back[d] += g0 * v0 + g1 * v1 + g2 * v2 + g3 * v3
-            w0[d] = v0 - r0 * h
-            w1[d] = v1 - r1 * h
-            w2[d] = v2 - r2 * h
-            w3[d] = v3 - r3 * h
-        k += 4
-    while k < n_classes:
-        w0, g0, r0 = weight[k], gradient[k], rates[k]
-        for d in range(width):
-            back[d] += g0 * w0[d]
-            w0[d] -= r0 * hidden[d]
-        k += 1
+    step = LANES * len(chunks)
+    share = np.float32(1.0 / max(stop - start, 1))
+    for part in range(0, width, step):
+        h = zeros(chunks)
+        for j in range(start, stop):
+            h = add(h, load(embedding, np.intp(indices[j]) * width + part, chunks))
+        h = add_scaled(zeros(chunks), share, h)
+        store(hidden, part, h)
+        for k in range(n_classes):
+            f = dot(h, load(weight, k * width + part, chunks))
+            logits[k] = f + (bias[k] if part == 0 else logits[k])
 
 
 @jit(SUMS)
-def _square_mean(vector: Floats) -> float:
+def _square_mean(vector: Floats, dim: int) -> float:
     total = np.float32(0.0)
-    for d in range(vector.shape[0]):
+    for d in range(dim):
         total += vector[d] * vector[d]
-    return float(total / np.float32(vector.shape[0]))
-
-
-@jit(SUMS)
-def _step(row: Floats, gradient: Floats, rate: np.float32) -> None:
-    for d in range(row.shape[0]):
-        row[d] -= rate * gradient[d]
+    return float(total / np.float32(dim))
 
 
 @jit(SUMS)
@@ -119,6 +155,30 @@ def _rates(
 
 
 @jit(EXACT)
+def _backward(
+    gradient: Floats,
+    rates: Floats,
+    hidden: Floats,
+    weight: Floats,
+    bias: Floats,
+    chunks: Chunks,
+    back: Floats,
+) -> None:
+    """Write W' g with the old W to `back`; then W -= rates h' and bias -= rates."""
+    n_classes, width = weight.shape
+    step = LANES * len(chunks)
+    for part in range(0, width, step):
+        h, b = load(hidden, part, chunks), zeros(chunks)
+        for k in range(n_classes):
+            w = load(weight, k * width + part, chunks)
+            b = add_scaled(b, gradient[k], w)
+            store(weight, k * width + part, add_scaled(w, -rates[k], h))
+        store(back, part, b)
+    for k in range(n_classes):
+        bias[k] -= rates[k]
+
+
+@jit(EXACT)
 def embedding_epoch(
     order: NDArray[np.int64],
     features: Features,
@@ -129,6 +189,8 @@ def embedding_epoch(
     bias: Floats,
     embedding_squares: Floats,
     weight_squares: Floats,
+    chunks: Chunks,
+    dim: int,
     code: int,
     rate_start: float,
     rate_stop: float,
@@ -141,11 +203,15 @@ def embedding_epoch(
     Parameters
     ----------
     order, features, targets, class_weight, code, rate_start, rate_stop, smoothing, seed, epoch
-        As in `eitheror._kernels.linear.linear_epoch`.
+        As in `eitheror._kernels.linear.linear_epoch`; features without values.
     embedding, weight, bias : float32 arrays, (n_features, width), (n_classes, width), (n_classes,)
         Changed in place.
     embedding_squares, weight_squares : float32 arrays of shape (n_features,), (n_classes,) or empty
         Row Adagrad's sums; empty means plain steps.
+    chunks : tuple of zeros
+        From `layout`, as `width`.
+    dim : int
+        Numbers of a row that are not padding.
     """
     n_classes, width = weight.shape
     logits = np.empty(n_classes, np.float32)
@@ -155,33 +221,63 @@ def embedding_epoch(
     hidden = np.empty(width, np.float32)
     back = np.empty(width, np.float32)
     adaptive = embedding_squares.shape[0] > 0
+    step = LANES * len(chunks)
+    indptr, indices, _ = features
+    ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
     total = 0.0
     n_rows = order.shape[0]
     for position in range(n_rows):
         i = order[position]
-        start, stop = features.indptr[i], features.indptr[i + 1]
-        _average(features, start, stop, embedding, hidden)
-        _output(hidden, weight, bias, logits)
-        draw = uniform_draw(seed, epoch, i)
-        factor = targets.row_weight[i]
-        total += factor * row_gradient(
-            code, i, targets, logits, 0, class_weight, smoothing, draw, listed, gradient
+        start, stop = indptr[i], indptr[i + 1]
+        _ask_for_features(order, position, indptr, indices, embedding, width)
+        _ask_for_statement(
+            order, position, ends, named, worth, rest, mode, group_indptr, row_weight
+        )
+        _forward(indices, start, stop, embedding, weight, bias, chunks, hidden, logits)
+        factor = row_weight[i]
+        total += factor * statement_gradient(
+            code,
+            mode[i],
+            ends[i],
+            ends[i + 1],
+            rest[i],
+            named,
+            worth,
+            group_indptr[i],
+            group_indptr[i + 1],
+            group_ends,
+            group_indices,
+            logits,
+            0,
+            class_weight,
+            smoothing,
+            uniform_draw(seed, epoch, i),
+            listed,
+            gradient,
         )
         rate = np.float32(rate_start + (rate_stop - rate_start) * (position / n_rows))
         rate *= factor
-        size = factor * factor * _square_mean(hidden) if adaptive else 0.0
+        size = factor * factor * _square_mean(hidden, dim) if adaptive else 0.0
         _rates(gradient, rate, np.float32(size), weight_squares, rates)
-        _step(bias, rates, np.float32(1.0))
-        _backward(gradient, hidden, rates, weight, back)
-        size = factor * factor * _square_mean(back) if adaptive else 0.0
-        for j in range(start, stop):
-            feature = features.indices[j]
-            x = features.values[j]
-            speed = float(rate * x)
-            if adaptive:
-                embedding_squares[feature] += x * x * size
-                speed /= np.sqrt(embedding_squares[feature])
-            _step(embedding[feature], back, np.float32(speed))
+        _backward(gradient, rates, hidden, weight, bias, chunks, back)
+        share = np.float32(1.0 / max(stop - start, 1))
+        speed = -rate * share
+        if adaptive:
+            size = float(share) ** 2 * factor * factor * _square_mean(back, dim)
+            for j in range(start, stop):
+                embedding_squares[indices[j]] += size
+        for part in range(0, width, step):
+            b = load(back, part, chunks)
+            slowed = add_scaled(zeros(chunks), speed, b)
+            for j in range(start, stop):
+                feature = np.intp(indices[j])
+                place = feature * width + part
+                row = load(embedding, place, chunks)
+                if adaptive:
+                    own = speed / np.sqrt(embedding_squares[feature])
+                    store(embedding, place, add_scaled(row, own, b))
+                else:
+                    store(embedding, place, add(row, slowed))
     return total
 
 
@@ -193,6 +289,7 @@ def embedding_loss(
     embedding: Floats,
     weight: Floats,
     bias: Floats,
+    chunks: Chunks,
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, nothing changed."""
@@ -202,10 +299,11 @@ def embedding_loss(
     listed = np.empty(n_classes, np.float64)
     hidden = np.empty(width, np.float32)
     no_weight = np.empty(0, np.float32)
+    indptr, indices, _ = features
     total = 0.0
     for i in order:
-        _average(features, features.indptr[i], features.indptr[i + 1], embedding, hidden)
-        _output(hidden, weight, bias, logits)
+        start, stop = indptr[i], indptr[i + 1]
+        _forward(indices, start, stop, embedding, weight, bias, chunks, hidden, logits)
         total += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, 0, no_weight, 0.0, 0.0, listed, gradient
         )

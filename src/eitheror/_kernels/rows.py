@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def expand(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
 class Rows:
     """Sparse feature rows: row i has `values[j]` at `indices[j]` for j in indptr[i]..indptr[i+1].
 
+    Rows that are averages keep no values: half the memory, and half of what a pass reads.
+
     Parameters
     ----------
     indptr : int64 array of shape (n_samples + 1,)
@@ -53,8 +56,8 @@ class Rows:
     indices : int32 array of shape (nnz,)
         Feature numbers, `0 <= index < n_features`, in no particular order. Averaged-embedding rows
         may name a feature twice, which means twice its value.
-    values : float32 array of shape (nnz,)
-        Finite feature values.
+    stored : float32 array of shape (nnz,) or None
+        Finite feature values. None: each of a row's n features counts 1 / n.
     n_features : int
         Width of the rows.
 
@@ -65,12 +68,22 @@ class Rows:
     ([1, 0], [2.0, 3.0])
     >>> rows.take([1]).to_dense().tolist()
     [[3.0, 0.0]]
+    >>> Rows(np.array([0, 2]), np.array([0, 1], np.int32), None, 2).values.tolist()
+    [0.5, 0.5]
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
-    values: NDArray[np.float32]
+    stored: NDArray[np.float32] | None
     n_features: int
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """The feature values, float32 of shape (nnz,)."""
+        if self.stored is not None:
+            return self.stored
+        lengths = np.diff(self.indptr)
+        return np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -110,7 +123,8 @@ class Rows:
         lengths = self.indptr[1:][positions] - starts
         places = expand(starts, lengths)
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return Rows(indptr, self.indices[places], self.values[places], self.n_features)
+        stored = None if self.stored is None else self.stored[places]
+        return Rows(indptr, self.indices[places], stored, self.n_features)
 
     def to_dense(self) -> NDArray[np.float32]:
         """Dense float32 matrix of shape (n_samples, n_features); repeated features are added."""
@@ -189,7 +203,9 @@ class Rows:
         return Rows(
             np.concatenate([*starts, offsets[-1:]]).astype(np.int64),
             np.concatenate([part.indices for part in parts]),
-            np.concatenate([part.values for part in parts]),
+            None
+            if all(part.stored is None for part in parts)
+            else np.concatenate([part.values for part in parts]),
             widths.pop(),
         )
 

@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.simd import prefetch
+
 __all__ = ["combine", "count", "fill", "intern", "scan", "subwords", "weigh"]
 
 # The same numbers as in eitheror._kernels.tokens_plain.
@@ -26,6 +28,7 @@ _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _S32 = np.uint64(32)
 _S33 = np.uint64(33)
+_AHEAD = 16  # table entries that are fetched at the same time
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -234,6 +237,9 @@ def count(
     if word_ngrams < 2:
         return
     many = np.uint64(len(counts))
+    # Counters are far apart: each is asked for and waits in line before it is raised.
+    line = np.zeros(_AHEAD, np.uint64)
+    n = np.uintp(0)
     begin = np.int64(0)
     for row in range(len(token_ends)):
         end = token_ends[row]
@@ -241,8 +247,16 @@ def count(
             h = hashes[np.uintp(ids[np.uintp(i)])]
             for j in range(i + 1, min(i + word_ngrams, end)):
                 h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
-                counts[_bucket(h, many)] += np.uint32(1)
+                bucket = _bucket(h, many)
+                prefetch(counts, np.intp(bucket))
+                place = n & np.uintp(_AHEAD - 1)
+                if n >= _AHEAD:
+                    counts[np.uintp(line[place])] += np.uint32(1)
+                line[place] = bucket
+                n += np.uintp(1)
         begin = end
+    for i in range(min(n, np.uintp(_AHEAD))):
+        counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
 
 
 @_jit
@@ -283,14 +297,21 @@ def fill(
                     indices[n] = subword_rows[np.uintp(j)]
                     n += np.uintp(1)
         if word_ngrams > 1:
+            # First where all n-grams of the row stand in the table, then what stands there.
+            last = n
             for i in range(begin, end):
                 h = hashes[np.uintp(ids[np.uintp(i)])]
                 for j in range(i + 1, min(i + word_ngrams, end)):
                     h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
-                    feature = bucket_rows[_bucket(h, many)]
-                    if feature >= 0:
-                        indices[n] = feature
-                        n += np.uintp(1)
+                    bucket = _bucket(h, many)
+                    prefetch(bucket_rows, np.intp(bucket))
+                    indices[last] = bucket
+                    last += np.uintp(1)
+            for i in range(np.int64(n), np.int64(last)):
+                feature = bucket_rows[np.uintp(indices[np.uintp(i)])]
+                if feature >= 0:
+                    indices[n] = feature
+                    n += np.uintp(1)
         row_ends[row] = n
         begin = end
     return int(n)

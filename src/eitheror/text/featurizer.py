@@ -37,7 +37,7 @@ from eitheror.text.chunks import (
 )
 from eitheror.text.options import TextOptions
 
-__all__ = ["Featurizer"]
+__all__ = ["Featurizer", "checked_array"]
 
 _SMALL = 20_000  # characters below which starting Numba costs more than plain Python
 
@@ -206,7 +206,7 @@ class Featurizer:
         }
         if options.weighting == "tfidf":
             dtypes["idf"] = np.float32
-        arrays = [_checked(tensors, name, dtype) for name, dtype in dtypes.items()]
+        arrays = [checked_array(tensors, name, dtype) for name, dtype in dtypes.items()]
         idf = arrays[3] if options.weighting == "tfidf" else None
         featurizer = cls(options, arrays[0], arrays[1], arrays[2], idf)
         featurizer._check()
@@ -357,9 +357,7 @@ class Featurizer:
         row_ends, indices, repeats = filled
         indptr = np.concatenate([np.zeros(1, dtype=np.int64), row_ends])
         if self.idf is None or repeats is None:
-            lengths = np.diff(indptr)
-            weights = (1 / np.maximum(lengths, 1)).astype(np.float32)
-            return Rows(indptr, indices, np.repeat(weights, lengths), self.n_features)
+            return Rows(indptr, indices, None, self.n_features)
         damped = 1 + np.log(np.arange(1, int(repeats.max(initial=0)) + 1)).astype(np.float32)
         values = np.empty(len(indices), dtype=np.float32)
         weigh(row_ends, indices, repeats, damped, self.idf, values)
@@ -374,7 +372,8 @@ def _count(features: Iterable[int]) -> dict[int, int]:
     return counts
 
 
-def _checked(tensors: Mapping[str, Any], name: str, dtype: Any) -> NDArray[Any]:
+def checked_array(tensors: Mapping[str, Any], name: str, dtype: Any) -> NDArray[Any]:
+    """Return the one-dimensional array of a stored featurizer; ValueError if it is another."""
     if name not in tensors:
         raise ValueError(f"{name}: the array is missing")
     array = np.asarray(tensors[name])

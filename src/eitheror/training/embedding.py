@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.embedding import embedding_epoch, embedding_loss
+from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
@@ -21,7 +21,6 @@ from eitheror.training.options import TrainOptions
 
 __all__ = ["EmbeddingTrainer"]
 
-_LANES = 8
 _ADAGRAD_START = 1e-3
 _ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 _MERGE_ROWS = 256
@@ -62,9 +61,9 @@ class EmbeddingTrainer:
         self.code = CODES[options.loss]
         assert options.dim is not None
         self.dim = options.dim
-        width = -(-self.dim // _LANES) * _LANES
-        self.embedding = np.zeros((n_features, width), np.float32)
-        self.weight = np.zeros((len(bias), width), np.float32)
+        self.chunks, width = layout(self.dim)
+        self.embedding = aligned(n_features, width)
+        self.weight = aligned(len(bias), width)
         self.bias = np.array(bias, np.float32)
         if start is None:
             draws = np.random.default_rng([options.seed, 0]).random(
@@ -136,6 +135,8 @@ class EmbeddingTrainer:
             bias,
             self.squares,
             self.weight_squares,
+            self.chunks,
+            self.dim,
             self.code,
             first_rate,
             last_rate,
@@ -152,6 +153,7 @@ class EmbeddingTrainer:
             self.embedding,
             self.weight,
             self.bias,
+            self.chunks,
             EVALUATION[self.code],
         )
 

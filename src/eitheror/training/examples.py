@@ -45,7 +45,8 @@ class Examples:
     def arrays(self) -> tuple[Features, Targets]:
         """Return the arrays as the kernels take them."""
         rows, targets = self.rows, self.targets
-        return Features(rows.indptr, rows.indices, rows.values), Targets(
+        values = np.empty(0, np.float32) if rows.stored is None else rows.stored
+        return Features(rows.indptr, rows.indices, values), Targets(
             targets.indptr,
             targets.indices,
             targets.values,

@@ -1,0 +1,65 @@
+"""The vector value of the kernels against NumPy, lane by lane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from eitheror._kernels import simd
+from eitheror._kernels.embedding import aligned, layout
+
+Floats = NDArray[np.float32]
+
+
+@numba.njit
+def _every_function(table: Floats, out: Floats, factor: np.float32, chunks: Any) -> Any:
+    """Use each function once: rows 0 and 1 of `table` in, three rows out, a number back."""
+    width = table.shape[1]
+    simd.prefetch(table, width)
+    a, b = simd.load(table, 0, chunks), simd.load(table, width, chunks)
+    simd.store(out, 0, simd.zeros(chunks))
+    simd.store(out, width, simd.add(a, b))
+    simd.store(out, 2 * width, simd.add_scaled(a, factor, b))
+    return simd.dot(a, b)
+
+
+@pytest.mark.parametrize("n_chunks", [1, 2, 3, 4])
+def test_every_function_equals_numpy(n_chunks: int) -> None:
+    """Loads, stores, sums and products are NumPy's, whatever the length of the vector."""
+    width = 16 * n_chunks
+    table = aligned(2, width)
+    table[:] = np.random.default_rng(n_chunks).standard_normal(table.shape)
+    out = np.full((3, width), 7, np.float32)
+    product = _every_function(table, out, np.float32(0.5), (0,) * n_chunks)
+    a, b = table
+    np.testing.assert_array_equal(out[0], 0)
+    np.testing.assert_array_equal(out[1], a + b)
+    np.testing.assert_allclose(out[2], a + np.float32(0.5) * b, rtol=1e-6, atol=1e-7)
+    assert product == pytest.approx(float(a.astype(float) @ b), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("place", [1, 5, 16])
+def test_a_vector_may_begin_anywhere(place: int) -> None:
+    """A flat position need not be a multiple of the vector."""
+
+    @numba.njit
+    def shift(table: Floats, place: int, out: Floats, chunks: Any) -> None:
+        simd.store(out, 1, simd.load(table, place, chunks))
+
+    table, out = np.arange(40, dtype=np.float32), np.zeros(20, np.float32)
+    shift(table, place, out, (0,))
+    np.testing.assert_array_equal(out[1:17], table[place : place + 16])
+    assert out[[0, 17, 18, 19]].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dim", [1, 10, 16, 17, 50, 64, 65, 100, 128, 300, 1000])
+def test_layouts_hold_the_row_in_whole_vectors(dim: int) -> None:
+    """Rows are whole vectors that begin at cache lines, and padding is a fourth at most."""
+    chunks, width = layout(dim)
+    assert width % (16 * len(chunks)) == 0
+    assert dim <= width <= 1.25 * 16 * -(-dim // 16)
+    assert aligned(3, width).ctypes.data % 64 == 0
