@@ -333,11 +333,36 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) ->
     weight_squares = np.full(k if adaptive else 0, 0.01, np.float32)
     embedding_epoch(
         order, features, targets, NO_WEIGHT, embedding, weight, bias, squares, weight_squares,
-        chunks, dim, CODES[loss], start, stop, 0.0, 0, 0,
+        chunks, dim, 0, 0, CODES[loss], start, stop, 0.0, 0, 0,
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
     np.testing.assert_allclose(bias, b, atol=5e-5)
     np.testing.assert_allclose(embedding, E, atol=5e-5)
+
+
+def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
+    """With the first rows copied further down, the same steps are made, on the copies."""
+    n, n_features, k, n_hot = len(MULTICLASS), 6, len(CLASSES), 2
+    features, _ = random_means(n, n_features)
+    targets, order = pack(MULTICLASS), np.arange(len(MULTICLASS))
+    chunks, width = layout(20)
+    start = aligned(n_features + n_hot, width)
+    start[:n_features] = np.random.default_rng(1).standard_normal((n_features, width))
+    start[n_features:] = start[:n_hot]
+    ends = []
+    for hot in (0, n_hot):
+        table, weight, bias = start.copy(), aligned(k, width), np.zeros(k, np.float32)
+        embedding_epoch(
+            order, features, targets, NO_WEIGHT, table, weight, bias, NO_WEIGHT, NO_WEIGHT,
+            chunks, 20, hot, n_features, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
+        )  # fmt: skip
+        ends.append((table, weight))
+    (plain, plain_weight), (split, split_weight) = ends
+    np.testing.assert_array_equal(split_weight, plain_weight)
+    np.testing.assert_array_equal(split[n_hot:n_features], plain[n_hot:n_features])
+    np.testing.assert_array_equal(split[n_features:], plain[:n_hot])
+    np.testing.assert_array_equal(split[:n_hot], start[:n_hot])
+    assert (plain[:n_hot] != start[:n_hot]).any()
 
 
 def test_held_out_losses_are_weighted_sums() -> None:

@@ -54,6 +54,13 @@ def aligned(rows: int, width: int) -> Floats:
 
 
 @jit(EXACT)
+def _row_of(feature: int, n_hot: int, hot_shift: int) -> int:
+    """Row of the table that holds a feature: a thread's own copy of the frequent ones."""
+    row = np.intp(feature)
+    return row + hot_shift if row < n_hot else row
+
+
+@jit(EXACT)
 def _ask_for_features(
     order: NDArray[np.int64],
     position: int,
@@ -61,6 +68,8 @@ def _ask_for_features(
     indices: NDArray[np.int32],
     embedding: Floats,
     width: int,
+    n_hot: int,
+    hot_shift: int,
 ) -> None:
     """Prefetch the embeddings of the next text, the features of the third and so on."""
     n_rows = order.shape[0]
@@ -73,7 +82,7 @@ def _ask_for_features(
     if position + 1 < n_rows:
         later = order[position + 1]
         for j in range(indptr[later], indptr[later + 1]):
-            place = np.intp(indices[j]) * width
+            place = _row_of(indices[j], n_hot, hot_shift) * width
             for line in range(0, width, _LINE):
                 prefetch(embedding, place + line)
 
@@ -114,6 +123,8 @@ def _forward(
     weight: Floats,
     bias: Floats,
     chunks: Chunks,
+    n_hot: int,
+    hot_shift: int,
     hidden: Floats,
     logits: Floats,
 ) -> None:
@@ -124,7 +135,8 @@ def _forward(
     for part in range(0, width, step):
         h = zeros(chunks)
         for j in range(start, stop):
-            h = add(h, load(embedding, np.intp(indices[j]) * width + part, chunks))
+            row = _row_of(indices[j], n_hot, hot_shift)
+            h = add(h, load(embedding, row * width + part, chunks))
         h = add_scaled(zeros(chunks), share, h)
         store(hidden, part, h)
         for k in range(n_classes):
@@ -191,6 +203,8 @@ def embedding_epoch(
     weight_squares: Floats,
     chunks: Chunks,
     dim: int,
+    n_hot: int,
+    hot_shift: int,
     code: int,
     rate_start: float,
     rate_stop: float,
@@ -212,6 +226,8 @@ def embedding_epoch(
         From `layout`, as `width`.
     dim : int
         Numbers of a row that are not padding.
+    n_hot, hot_shift : int
+        Features below `n_hot` are found `hot_shift` rows further down, in a thread's own copy.
     """
     n_classes, width = weight.shape
     logits = np.empty(n_classes, np.float32)
@@ -229,11 +245,13 @@ def embedding_epoch(
     for position in range(n_rows):
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
-        _ask_for_features(order, position, indptr, indices, embedding, width)
+        _ask_for_features(order, position, indptr, indices, embedding, width, n_hot, hot_shift)
         _ask_for_statement(
             order, position, ends, named, worth, rest, mode, group_indptr, row_weight
         )
-        _forward(indices, start, stop, embedding, weight, bias, chunks, hidden, logits)
+        _forward(
+            indices, start, stop, embedding, weight, bias, chunks, n_hot, hot_shift, hidden, logits
+        )
         factor = row_weight[i]
         total += factor * statement_gradient(
             code,
@@ -270,11 +288,10 @@ def embedding_epoch(
             b = load(back, part, chunks)
             slowed = add_scaled(zeros(chunks), speed, b)
             for j in range(start, stop):
-                feature = np.intp(indices[j])
-                place = feature * width + part
+                place = _row_of(indices[j], n_hot, hot_shift) * width + part
                 row = load(embedding, place, chunks)
                 if adaptive:
-                    own = speed / np.sqrt(embedding_squares[feature])
+                    own = speed / np.sqrt(embedding_squares[indices[j]])
                     store(embedding, place, add_scaled(row, own, b))
                 else:
                     store(embedding, place, add(row, slowed))
@@ -303,7 +320,7 @@ def embedding_loss(
     total = 0.0
     for i in order:
         start, stop = indptr[i], indptr[i + 1]
-        _forward(indices, start, stop, embedding, weight, bias, chunks, hidden, logits)
+        _forward(indices, start, stop, embedding, weight, bias, chunks, 0, 0, hidden, logits)
         total += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, 0, no_weight, 0.0, 0.0, listed, gradient
         )

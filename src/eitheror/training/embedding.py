@@ -7,6 +7,7 @@ are padded with zeros to the vector size, and padding stays zero by itself.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = ["EmbeddingTrainer"]
 _ADAGRAD_START = 1e-3
 _ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 _MERGE_ROWS = 256
+_HOT_ROWS = 512
 
 Floats = NDArray[np.float32]
 
@@ -62,7 +64,11 @@ class EmbeddingTrainer:
         assert options.dim is not None
         self.dim = options.dim
         self.chunks, width = layout(self.dim)
-        self.embedding = aligned(n_features, width)
+        self.n_features = n_features
+        # Below the features' rows lie the threads' own copies of the frequent ones.
+        self.n_hot = min(_HOT_ROWS, n_features) if options.hogwild and n_jobs > 1 else 0
+        self._table = aligned(n_features + n_jobs * self.n_hot, width)
+        self.embedding = self._table[:n_features]
         self.weight = aligned(len(bias), width)
         self.bias = np.array(bias, np.float32)
         if start is None:
@@ -81,34 +87,45 @@ class EmbeddingTrainer:
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
-        if not self.options.hogwild or self.n_jobs == 1:
-            return self._pass(examples, order, (number, number + 1), self.weight, self.bias)
+        if not self.n_hot:
+            return self._pass(examples, order, (number, number + 1), self.weight, self.bias, 0, 0)
         lock = Lock()
         parts = np.array_split(order, self.n_jobs)
         with ThreadPoolExecutor(self.n_jobs) as pool:
-            return float(sum(pool.map(lambda p: self._share(examples, p, number, lock), parts)))
+            work = partial(self._share, examples, number, lock)
+            return float(sum(pool.map(work, range(self.n_jobs), parts)))
 
     def _share(
-        self, examples: Examples, order: NDArray[np.int64], number: int, lock: Lock
+        self,
+        examples: Examples,
+        number: int,
+        lock: Lock,
+        thread: int,
+        order: NDArray[np.int64],
     ) -> float:
-        """One thread's part of an epoch: shared embeddings, output weights merged now and then.
+        """One thread's part of an epoch: what every text touches is its own, merged now and then.
 
-        Every row touches all output weights; if threads wrote to the same ones, each would wait
-        for the other's cache and two would be slower than one.
+        These are the output weights and the embeddings of frequent words. If threads wrote to the
+        same ones, each would wait for the other's cache and two would be slower than one.
         """
-        weight, bias = self.weight.copy(), self.bias.copy()
-        old_weight, old_bias = weight.copy(), bias.copy()
+        shift = self.n_features + thread * self.n_hot
+        hot = self._table[shift : shift + self.n_hot]
+        shared = [self.weight, self.bias, self.embedding[: self.n_hot]]
+        with lock:
+            own = [self.weight.copy(), self.bias.copy(), hot]
+            hot[...] = shared[2]
+        old = [array.copy() for array in own]
         total = 0.0
         starts = range(0, len(order), _MERGE_ROWS)
         for start in starts:
             stop = min(start + _MERGE_ROWS, len(order))
             span = (number + start / len(order), number + stop / len(order))
-            total += self._pass(examples, order[start:stop], span, weight, bias)
+            rows = order[start:stop]
+            total += self._pass(examples, rows, span, own[0], own[1], self.n_hot, shift)
             with lock:
-                self.weight += weight - old_weight
-                self.bias += bias - old_bias
-                weight[...], bias[...] = self.weight, self.bias
-            old_weight[...], old_bias[...] = weight, bias
+                for mine, before, common in zip(own, old, shared, strict=True):
+                    common += mine - before
+                    mine[...] = before[...] = common
         return total
 
     def _pass(
@@ -118,6 +135,8 @@ class EmbeddingTrainer:
         span: tuple[float, float],
         weight: Floats,
         bias: Floats,
+        n_hot: int,
+        hot_shift: int,
     ) -> float:
         """Visit rows between two moments of training, counted in epochs."""
         options = self.options
@@ -130,13 +149,15 @@ class EmbeddingTrainer:
             features,
             targets,
             self.class_weight,
-            self.embedding,
+            self._table,
             weight,
             bias,
             self.squares,
             self.weight_squares,
             self.chunks,
             self.dim,
+            n_hot,
+            hot_shift,
             self.code,
             first_rate,
             last_rate,
