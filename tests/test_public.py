@@ -24,6 +24,7 @@ NAMES = [
     "exact",
     "files",
     "hf",
+    "import_fasttext",
     "jax",
     "keras",
     "labels",

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         votes,
     )
     from eitheror.metrics import evaluate
-    from eitheror.model import load
+    from eitheror.model import import_fasttext, load
     from eitheror.sklearn import LinearClassifier, PartialLabelClassifier, TextClassifier
 
 __version__ = "0.1.0"
@@ -67,6 +67,7 @@ __all__ = [
     "exact",
     "files",
     "hf",
+    "import_fasttext",
     "jax",
     "keras",
     "labels",
@@ -95,6 +96,7 @@ _HOME = {
     "TextClassifier": "sklearn",
     "compare": "comparison",
     "evaluate": "metrics",
+    "import_fasttext": "model",
     "load": "model",
     "read": "files",
     "write": "files",

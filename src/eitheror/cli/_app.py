@@ -15,6 +15,7 @@ from eitheror.cli import (
     _convert,
     _demo,
     _evaluate,
+    _import,
     _info,
     _predict,
     _train,
@@ -46,6 +47,7 @@ _COMMANDS: tuple[Callable[..., int], ...] = (
     _compare.compare,
     _audit.audit,
     _convert.convert,
+    _import.import_,
     _info.info,
     _demo.demo,
 )

@@ -147,6 +147,10 @@ def train(
         str | None,
         Parameter(group=FILES, help="Held-out file to watch and to report on."),
     ] = None,
+    pretrained_vectors: Annotated[
+        str | None,
+        Parameter(group=FILES, help="File of word vectors (.vec) that embeddings start from."),
+    ] = None,
     task: Annotated[
         Task | None, Parameter(help="One class true, or any number [default: told by the file].")
     ] = None,
@@ -193,6 +197,7 @@ def train(
         progress=progress,
         checkpoint=saved if checkpoint_every or resume else None,
         resume=resume,
+        vectors=pretrained_vectors,
     )
     progress.end()
     if table.feature_names is not None:

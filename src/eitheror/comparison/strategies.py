@@ -98,7 +98,7 @@ def _size(model: Model) -> int:
         weight = parameters.weight
         values = weight if isinstance(weight, np.ndarray) else weight.values
         return int(values.size + parameters.bias.size)
-    return int(parameters.embedding.size + parameters.weight.size + parameters.bias.size)
+    return sum(array.size for array in parameters.tensors().values())
 
 
 def _loss(word: str) -> Callable[[Setting, Any, Labels], Fitted]:

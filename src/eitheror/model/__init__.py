@@ -4,15 +4,19 @@ In: texts or numbers. Out: logits, probabilities, decisions. The model is data o
 that JSON can hold and arrays; `load` runs no code from the folder and checks every array.
 """
 
+from eitheror.model.fasttext import import_fasttext
 from eitheror.model.fitted import Model, load
+from eitheror.model.huffman import HuffmanParameters
 from eitheror.model.parameters import EmbeddingParameters, LinearParameters, SparseWeight
 from eitheror.model.storage import check_output
 
 __all__ = [
     "EmbeddingParameters",
+    "HuffmanParameters",
     "LinearParameters",
     "Model",
     "SparseWeight",
     "check_output",
+    "import_fasttext",
     "load",
 ]

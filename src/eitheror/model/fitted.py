@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -20,16 +20,23 @@ from eitheror.model.parameters import (
     parameters_from_tensors,
 )
 from eitheror.model.storage import read_folder, write_folder
-from eitheror.text import Featurizer, TextOptions
+from eitheror.text import (
+    FastTextFeaturizer,
+    Featurizer,
+    check_featurizer_config,
+    featurizer_from_parts,
+)
 
 if TYPE_CHECKING:
     from eitheror.decide import Rule
+    from eitheror.model.huffman import HuffmanParameters
 
 __all__ = ["Model", "load"]
 
 
 _BLOCK = 4096  # rows that are featurised and multiplied at a time
 _TASKS = ("multiclass", "multilabel")
+_FAMILIES = ("linear", "embedding", "huffman")
 _KEYS = {
     "task", "classes", "options", "loss", "decision", "calibration", "family", "featurizer",
     "feature_names",
@@ -53,9 +60,9 @@ class Model:
         What training was told and decided; JSON-able, without times, paths or thread counts.
     loss : str
         Name of the loss in `eitheror.losses.LOSSES`; says what the probabilities are.
-    featurizer : Featurizer or None
+    featurizer : Featurizer, FastTextFeaturizer or None
         Texts to rows; None for a model of numbers.
-    parameters : LinearParameters or EmbeddingParameters
+    parameters : LinearParameters, EmbeddingParameters or HuffmanParameters
     decision : dict or None
         Config of a decision rule; None is the default rule of the task and loss.
     calibration : dict or None
@@ -75,8 +82,8 @@ class Model:
     classes: list[Any]
     options: dict[str, Any]
     loss: str
-    featurizer: Featurizer | None
-    parameters: LinearParameters | EmbeddingParameters
+    featurizer: Featurizer | FastTextFeaturizer | None
+    parameters: LinearParameters | EmbeddingParameters | HuffmanParameters
     decision: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     feature_names: list[str] | None = None
@@ -211,7 +218,7 @@ class Model:
         """
         _check_description(self)
         tensors = dict(self.parameters.tensors())
-        family = "linear" if isinstance(self.parameters, LinearParameters) else "embedding"
+        family = self.parameters.family
         n_features = None if self.featurizer is None else self.featurizer.n_features
         parameters_from_tensors(family, tensors, n_features, len(self.classes))
         if self.featurizer is not None:
@@ -309,7 +316,7 @@ def _assemble(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     rest = {name: array for name, array in tensors.items() if not name.startswith(_TEXT)}
     featurizer, n_features = None, None
     if config["featurizer"] is not None:
-        featurizer = Featurizer.from_parts(config["featurizer"], text)
+        featurizer = featurizer_from_parts(config["featurizer"], text)
         n_features = featurizer.n_features
     elif text:
         raise ValueError(f"{_TEXT}{min(text)}: no such array belongs in a model of numbers")
@@ -334,12 +341,12 @@ def _check_types(config: dict[str, Any]) -> None:
     for key in dict_or_none:
         if config[key] is not None and not isinstance(config[key], dict):
             raise ValueError(f"{key}: an object or null was expected")
-    if config["family"] not in ("linear", "embedding"):
+    if config["family"] not in _FAMILIES:
         torch = "; eitheror.torch.TorchClassifier.load reads it" * (config["family"] == "torch")
         raise ValueError(
-            f'family: {config["family"]!r} came; "linear" or "embedding" was expected{torch}'
+            f"family: {config['family']!r} came; one of {_FAMILIES} was expected{torch}"
         )
-    if config["family"] == "embedding" and config["featurizer"] is None:
+    if config["family"] != "linear" and config["featurizer"] is None:
         raise ValueError("featurizer: null came; a model of embeddings reads texts")
     _check_classes(config["classes"])
     _check_names(config["feature_names"])
@@ -376,11 +383,8 @@ def _check_decision(decision: dict[str, Any] | None, task: str, n_classes: int) 
 def _check_text_options(options: dict[str, Any] | None) -> None:
     if options is None:
         return
-    known = {field.name for field in fields(TextOptions)}
-    if set(options) != known:
-        raise ValueError(f"featurizer: {sorted(options)} came; {sorted(known)} were expected")
     try:
-        TextOptions(**options)
+        check_featurizer_config(options)
     except (ValueError, TypeError) as error:
         raise ValueError(f"featurizer: {error}") from None
 

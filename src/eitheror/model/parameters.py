@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.rows import Rows, expand
 
-__all__ = ["EmbeddingParameters", "LinearParameters", "SparseWeight", "parameters_from_tensors"]
+if TYPE_CHECKING:
+    from eitheror.model.huffman import HuffmanParameters
+
+__all__ = [
+    "EmbeddingParameters",
+    "LinearParameters",
+    "SparseWeight",
+    "check_array",
+    "check_names",
+    "parameters_from_tensors",
+    "rows_product",
+]
 
 _SMALL = 20_000  # features below which starting Numba costs more than NumPy
 _SPARSE = 0.15  # share of entries that are not 0 below which a sparse product is faster
@@ -84,6 +95,7 @@ class LinearParameters:
     [[1.0, 2.0]]
     """
 
+    family: ClassVar[str] = "linear"
     weight: NDArray[np.float32] | SparseWeight
     bias: NDArray[np.float32]
     mean: NDArray[np.float64] | None = None
@@ -108,7 +120,7 @@ class LinearParameters:
         if self.mean is not None:
             # (x - m) / s @ W + b = x / s @ W + (b - m / s @ W); zeros of x stay unstored.
             offset = self.bias - self._dense_product(self.mean[None])[0]
-        return _product(rows, self.weight) + offset
+        return rows_product(rows, self.weight) + offset
 
     def dense_logits(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Logits of a finite dense matrix of shape (n_samples, n_features)."""
@@ -118,7 +130,7 @@ class LinearParameters:
     def _dense_product(self, X: NDArray[Any]) -> NDArray[np.float32]:
         scaled = (X if self.scale is None else X / self.scale).astype(np.float32, copy=False)
         if isinstance(self.weight, SparseWeight):
-            return _product(Rows.from_dense(scaled), self.weight)
+            return rows_product(Rows.from_dense(scaled), self.weight)
         product: NDArray[np.float32] = scaled @ self.weight
         return product
 
@@ -167,6 +179,7 @@ class EmbeddingParameters:
     [[2.0, -2.0]]
     """
 
+    family: ClassVar[str] = "embedding"
     embedding: NDArray[np.float32]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -183,7 +196,7 @@ class EmbeddingParameters:
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Logits of sparse rows, float32 of shape (n_samples, n_classes)."""
-        logits: NDArray[np.float32] = _product(rows, self.embedding) @ self.weight.T + self.bias
+        logits: NDArray[np.float32] = rows_product(rows, self.embedding) @ self.weight.T + self.bias
         return logits
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -193,12 +206,12 @@ class EmbeddingParameters:
 
 def parameters_from_tensors(
     family: str, tensors: _Tensors, n_features: int | None, n_classes: int
-) -> LinearParameters | EmbeddingParameters:
+) -> LinearParameters | EmbeddingParameters | HuffmanParameters:
     """Inverse of `tensors`, with every array checked.
 
     Parameters
     ----------
-    family : {"linear", "embedding"}
+    family : {"linear", "embedding", "huffman"}
     tensors : mapping of str to array
         Exactly the arrays of the family.
     n_features : int or None
@@ -208,30 +221,34 @@ def parameters_from_tensors(
 
     Returns
     -------
-    LinearParameters or EmbeddingParameters
+    LinearParameters, EmbeddingParameters or HuffmanParameters
 
     Raises
     ------
     ValueError
         Naming the array that is missing, unknown, or has the wrong dtype, shape or values.
     """
+    if family == "huffman":
+        from eitheror.model.huffman import huffman_from_tensors
+
+        return huffman_from_tensors(tensors, n_features, n_classes)
     if family == "embedding":
-        _check_names(tensors, {"embedding", "weight", "bias"}, set())
+        check_names(tensors, {"embedding", "weight", "bias"}, set())
         if n_features is None:
             n_features = len(tensors["embedding"])
         dim = tensors["weight"].shape[-1]
-        _check(tensors, "embedding", np.float32, (n_features, dim))
-        _check(tensors, "weight", np.float32, (n_classes, dim))
-        _check(tensors, "bias", np.float32, (n_classes,))
+        check_array(tensors, "embedding", np.float32, (n_features, dim))
+        check_array(tensors, "weight", np.float32, (n_classes, dim))
+        check_array(tensors, "bias", np.float32, (n_classes,))
         return EmbeddingParameters(tensors["embedding"], tensors["weight"], tensors["bias"])
     sparse = {"weight.indptr", "weight.indices", "weight.values"}
     is_sparse = bool(sparse & set(tensors))
-    _check_names(tensors, {"bias"} | (sparse if is_sparse else {"weight"}), {"mean", "scale"})
+    check_names(tensors, {"bias"} | (sparse if is_sparse else {"weight"}), {"mean", "scale"})
     if n_features is None:
         n_features = len(tensors["weight.indptr"]) - 1 if is_sparse else len(tensors["weight"])
-    _check(tensors, "bias", np.float32, (n_classes,))
+    check_array(tensors, "bias", np.float32, (n_classes,))
     for name in {"mean", "scale"} & set(tensors):
-        _check(tensors, name, np.float64, (n_features,))
+        check_array(tensors, name, np.float64, (n_features,))
     if "mean" in tensors and "scale" not in tensors:
         raise ValueError("scale: the array is missing, and there is a mean")
     if "scale" in tensors and not (tensors["scale"] > 0).all():
@@ -240,18 +257,18 @@ def parameters_from_tensors(
     if is_sparse:
         weight = _sparse_weight(tensors, n_features, n_classes)
     else:
-        weight = _check(tensors, "weight", np.float32, (n_features, n_classes))
+        weight = check_array(tensors, "weight", np.float32, (n_features, n_classes))
     return LinearParameters(weight, tensors["bias"], tensors.get("mean"), tensors.get("scale"))
 
 
 def _sparse_weight(tensors: _Tensors, n_features: int, n_classes: int) -> SparseWeight:
-    indptr = _check(tensors, "weight.indptr", np.int64, (n_features + 1,))
+    indptr = check_array(tensors, "weight.indptr", np.int64, (n_features + 1,))
     if indptr[0] != 0 or (np.diff(indptr) < 0).any():
         raise ValueError("weight.indptr: not a rising list that begins with 0")
     nnz = int(indptr[-1])
     narrow = np.uint16 if n_classes <= 1 << 16 else np.int32
-    indices = _check(tensors, "weight.indices", narrow, (nnz,)).astype(np.int32)
-    values = _check(tensors, "weight.values", np.float32, (nnz,))
+    indices = check_array(tensors, "weight.indices", narrow, (nnz,)).astype(np.int32)
+    values = check_array(tensors, "weight.values", np.float32, (nnz,))
     if nnz and (indices.min() < 0 or indices.max() >= n_classes):
         raise ValueError(f"weight.indices: a class outside 0 .. {n_classes - 1}")
     rising = np.diff(indices) > 0
@@ -261,7 +278,8 @@ def _sparse_weight(tensors: _Tensors, n_features: int, n_classes: int) -> Sparse
     return SparseWeight(indptr, indices, values, n_classes)
 
 
-def _check_names(tensors: _Tensors, needed: set[str], optional: set[str]) -> None:
+def check_names(tensors: _Tensors, needed: set[str], optional: set[str]) -> None:
+    """Raise ValueError unless all that is needed is there, and nothing unknown."""
     missing = sorted(needed - set(tensors))
     if missing:
         raise ValueError(f"{missing[0]}: the array is missing")
@@ -270,7 +288,8 @@ def _check_names(tensors: _Tensors, needed: set[str], optional: set[str]) -> Non
         raise ValueError(f"{unknown[0]}: no such array belongs here")
 
 
-def _check(tensors: _Tensors, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def check_array(tensors: _Tensors, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the array of that name; ValueError if its dtype, shape or values are others."""
     array = tensors[name]
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(
@@ -282,7 +301,8 @@ def _check(tensors: _Tensors, name: str, dtype: Any, shape: tuple[int, ...]) -> 
     return array
 
 
-def _product(rows: Rows, weight: NDArray[np.float32] | SparseWeight) -> NDArray[np.float32]:
+def rows_product(rows: Rows, weight: NDArray[np.float32] | SparseWeight) -> NDArray[np.float32]:
+    """Rows times weights, float32 of shape (n_samples, columns)."""
     out = np.zeros((len(rows), weight.shape[1]), dtype=np.float32)
     if len(rows.indices) < _SMALL:
         _product_plain(rows, weight, out)

@@ -179,7 +179,11 @@ def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / _CONFIG
     if not folder.is_dir():
-        raise ValueError(f"{folder}: not a model: a model is a folder of {_CONFIG} and {_TENSORS}")
+        fasttext = "; `eitheror import` reads a model of fastText"
+        raise ValueError(
+            f"{folder}: not a model: a model is a folder of {_CONFIG} and {_TENSORS}"
+            + fasttext * (folder.suffix in (".bin", ".ftz"))
+        )
     if not file.is_file():
         raise ValueError(f"{folder}: not a model: {_CONFIG} is missing")
     try:

@@ -6,7 +6,16 @@ that were seen have rows. Rows are numbered by falling count, so that the often 
 together in memory.
 """
 
+from eitheror.text.fasttext import FastTextFeaturizer, FastTextOptions
 from eitheror.text.featurizer import Featurizer
 from eitheror.text.options import TextOptions
+from eitheror.text.stored import check_featurizer_config, featurizer_from_parts
 
-__all__ = ["Featurizer", "TextOptions"]
+__all__ = [
+    "FastTextFeaturizer",
+    "FastTextOptions",
+    "Featurizer",
+    "TextOptions",
+    "check_featurizer_config",
+    "featurizer_from_parts",
+]

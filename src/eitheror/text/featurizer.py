@@ -88,6 +88,11 @@ class Featurizer:
         """Width of the rows."""
         return self._bias + len(self.word_lengths) + len(self.buckets)
 
+    @property
+    def first_word(self) -> int:
+        """Feature of the first word: 1 behind a bias, else 0."""
+        return self._bias
+
     def words(self) -> list[str]:
         """Return the vocabulary, by falling count; word i is feature i, or i + 1 after a bias."""
         ends = np.cumsum(self.word_lengths, dtype=np.int64).tolist()

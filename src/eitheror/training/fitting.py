@@ -7,6 +7,7 @@ recorded in `model.options`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,8 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from eitheror._kernels.rows import Rows
 from eitheror.labels import Labels, SparseTargets
 from eitheror.losses import LOSSES
-from eitheror.model import EmbeddingParameters, LinearParameters, Model, SparseWeight
-from eitheror.text import Featurizer
+from eitheror.model import (
+    EmbeddingParameters,
+    HuffmanParameters,
+    LinearParameters,
+    Model,
+    SparseWeight,
+)
+from eitheror.text import FastTextFeaturizer, Featurizer
 from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
 from eitheror.training.checks import (
@@ -54,6 +61,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
     warm_start: Model | None = None,
+    vectors: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Train a model on statements about the truth.
 
@@ -81,6 +89,9 @@ def fit(
         Go on from the checkpoint if it exists; the model is the one that an undisturbed run gives.
     warm_start : Model, optional
         Start from the features and parameters of this model (texts only).
+    vectors : str or path, optional
+        A `.vec` file of word vectors: where the embeddings of the words that it holds start
+        (texts only; `features` "auto" becomes "embedding", and `dim` is the file's).
 
     Returns
     -------
@@ -105,11 +116,13 @@ def fit(
     options = options or TrainOptions()
     check_lengths(inputs, labels)
     text = _is_text(inputs)
+    if vectors is not None:
+        options = _options_with_vectors(options, vectors, text=text, warm=warm_start is not None)
     plan = resolve(options, labels.task, text=text, n_samples=len(labels))
     if plan.features == "numeric":
         _refuse_for_numbers(checkpoint, warm_start)
         return _fit_numbers(inputs, labels, plan, sample_weight, valid, n_jobs, progress)
-    job = _Job(n_jobs, progress, checkpoint, resume, warm_start)
+    job = _Job(n_jobs, progress, checkpoint, resume, warm_start, vectors)
     return job.run(inputs, labels, options, plan, sample_weight, valid)
 
 
@@ -123,12 +136,14 @@ class _Job:
         checkpoint: Checkpoint | None,
         resume: bool,
         warm_start: Model | None,
+        vectors: str | os.PathLike[str] | None,
     ) -> None:
         self.n_jobs = n_threads(n_jobs)
         self.progress = progress
         self.checkpoint = checkpoint
         self.resume = resume
         self.warm_start = warm_start
+        self.vectors = vectors
 
     def run(
         self,
@@ -154,6 +169,9 @@ class _Job:
         whole = Examples(rows, targets, weight)
         examples, held_out = self._held_out(whole, featurizer, valid, plan)
         trainer = self._trainer(examples, plan, column_weight, _separable(plan, whole, held_out))
+        recorded = plan.to_dict()
+        if self.vectors is not None:
+            recorded["pretrained_words"] = self._start_from_vectors(trainer, featurizer)
         history = run_epochs(
             trainer,
             examples,
@@ -163,11 +181,10 @@ class _Job:
             checkpoint=self.checkpoint,
             resume=self.resume,
         )
-        recorded = {**plan.to_dict(), "history": history}
         return Model(
             task=labels.task,
             classes=list(labels.classes),
-            options=recorded,
+            options={**recorded, "history": history},
             loss=plan.loss,
             featurizer=featurizer,
             parameters=trainer.parameters(),
@@ -179,7 +196,7 @@ class _Job:
 
     def _features(
         self, texts: Sequence[str], n_classes: int, given: TrainOptions, plan: TrainOptions
-    ) -> tuple[Featurizer, Rows, TrainOptions]:
+    ) -> tuple[Featurizer | FastTextFeaturizer, Rows, TrainOptions]:
         if self.warm_start is not None:
             featurizer = self.warm_start.featurizer
             if featurizer is None:
@@ -207,7 +224,7 @@ class _Job:
     def _held_out(
         self,
         examples: Examples,
-        featurizer: Featurizer,
+        featurizer: Featurizer | FastTextFeaturizer,
         valid: tuple[Any, Labels] | None,
         plan: TrainOptions,
     ) -> tuple[Examples, Examples | None]:
@@ -239,6 +256,11 @@ class _Job:
     ) -> Any:
         n_features = examples.rows.n_features
         start = self.warm_start.parameters if self.warm_start is not None else None
+        if isinstance(start, HuffmanParameters):
+            raise ValueError(
+                "warm_start has fastText's tree over the classes (loss hs), which is not trained "
+                "here: start from a model of another loss, or without one"
+            )
         bias = _start_bias(examples, plan) if start is None else start.bias
         if plan.features == "embedding":
             from eitheror.training.embedding import EmbeddingTrainer
@@ -263,6 +285,41 @@ class _Job:
             n_jobs=self.n_jobs,
             start=None if start is None else _dense(start.weight),
         )
+
+    def _start_from_vectors(self, trainer: Any, featurizer: Featurizer | FastTextFeaturizer) -> int:
+        """Put the file's vectors into the embedding table; returns how many words it holds."""
+        from eitheror.training.vectors import read_vectors
+
+        assert self.vectors is not None
+        assert isinstance(featurizer, Featurizer)  # warm_start and vectors exclude each other
+        words = featurizer.words()
+        found = read_vectors(self.vectors, words, lowercase=featurizer.options.lowercase)
+        rows = found.places + featurizer.first_word
+        trainer.embedding[rows, : found.vectors.shape[1]] = found.vectors
+        self._say(f"{len(rows):,} of {len(words):,} words start from the vectors given")
+        return len(rows)
+
+
+def _options_with_vectors(
+    options: TrainOptions, vectors: str | os.PathLike[str], *, text: bool, warm: bool
+) -> TrainOptions:
+    """Return the options with the features and the dimension that word vectors need."""
+    from eitheror.training.vectors import vector_width
+
+    if not text or warm:
+        other = "warm_start" if warm else "a table of numbers"
+        raise ValueError(f"word vectors start the embeddings of texts, and {other} came as well")
+    if options.features not in ("auto", "embedding"):
+        raise ValueError(
+            f"features={options.features!r} has no embeddings that word vectors could start; use "
+            "features='embedding'"
+        )
+    width = vector_width(vectors)
+    if options.dim not in (None, width):
+        raise ValueError(
+            f"dim={options.dim} came, and the word vectors have {width} numbers: leave dim out"
+        )
+    return replace(options, features="embedding", dim=width)
 
 
 def _separable(plan: TrainOptions, *parts: Examples | None) -> bool:

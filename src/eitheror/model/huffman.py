@@ -1,0 +1,183 @@
+"""Averaged embeddings with a binary tree over the classes: fastText's hierarchical softmax.
+
+In: `Rows`. Out: the log of each class's probability, which is the product of one sigmoid a turn on
+the way from the root to the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.rows import Rows
+from eitheror.model.parameters import check_array, check_names, rows_product
+
+__all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
+
+_BLOCK = 256  # rows whose way through the tree stays in the processor's cache
+_COUNT_LIMIT = 10**15  # what fastText takes for infinitely many
+
+
+@dataclass(frozen=True, eq=False)
+class HuffmanParameters:
+    """Embeddings and a tree: `log p(class) = sum of log sigmoid(+- weight[node] . h)`.
+
+    `h = x @ embedding` is the hidden vector, and the sum is over the nodes on the class's way.
+
+    Nodes are numbered: the classes, then the inner nodes, each behind its two children; the last
+    one is the root. A turn to the right is the sigmoid, a turn to the left one minus it.
+
+    Parameters
+    ----------
+    embedding : float32 array of shape (n_features, dim)
+    weight : float32 array of shape (n_classes - 1, dim)
+        One row an inner node.
+    children : int32 array of shape (n_classes - 1, 2)
+        The left and the right child of each inner node.
+
+    Examples
+    --------
+    >>> tree = HuffmanParameters(
+    ...     np.float32([[1.0]]), np.float32([[0.0], [0.0]]), huffman_tree([5, 2, 1])
+    ... )
+    >>> np.exp(tree.logits(Rows.from_dense([[1.0]]))).tolist()
+    [[0.5, 0.25, 0.25]]
+    """
+
+    family: ClassVar[str] = "huffman"
+    embedding: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    children: NDArray[np.int32]
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows."""
+        return int(self.embedding.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of logits a row."""
+        return len(self.weight) + 1
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Log-probabilities of sparse rows, float32 of shape (n_samples, n_classes)."""
+        hidden = rows_product(rows, self.embedding)
+        out = np.empty((len(rows), self.n_classes), dtype=np.float32)
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            out[block] = self._along_the_tree(self.weight @ hidden[block].T).T
+        return out
+
+    def _along_the_tree(self, margins: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-probabilities of the classes, one row a class, from margins, one row an inner node.
+
+        Rows are nodes, so that a level of the tree is gathered and scattered in whole rows.
+        """
+        scores = np.zeros((2 * self.n_classes - 1, margins.shape[1]), dtype=np.float32)
+        for nodes in self._levels:
+            above, margin = scores[nodes + self.n_classes], margins[nodes]
+            # log sigmoid(m) = min(m, 0) - log(1 + exp(-|m|)), without cancellation
+            both = above - np.log1p(np.exp(-np.abs(margin)))
+            scores[self.children[nodes, 0]] = both - np.maximum(margin, 0)
+            scores[self.children[nodes, 1]] = both + np.minimum(margin, 0)
+        return scores[: self.n_classes]
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays, by name."""
+        return {"embedding": self.embedding, "weight": self.weight, "children": self.children}
+
+    @cached_property
+    def _levels(self) -> list[NDArray[np.int64]]:
+        """Inner nodes by their distance from the root, nearest first."""
+        levels = []
+        nodes = np.arange(len(self.weight))[-1:]
+        while len(nodes):
+            levels.append(nodes)
+            below = self.children[nodes].ravel().astype(np.int64) - self.n_classes
+            nodes = below[below >= 0]
+        return levels
+
+
+def huffman_from_tensors(
+    tensors: Mapping[str, NDArray[Any]], n_features: int | None, n_classes: int
+) -> HuffmanParameters:
+    """Inverse of `HuffmanParameters.tensors`, with every array checked.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+    n_features : int or None
+        Width that is expected; None takes the arrays' own.
+    n_classes : int
+        Number of classes that is expected.
+
+    Returns
+    -------
+    HuffmanParameters
+
+    Raises
+    ------
+    ValueError
+        Naming the array that is missing or unknown, has another dtype or shape, or is no tree.
+    """
+    check_names(tensors, {"embedding", "weight", "children"}, set())
+    if n_features is None:
+        n_features = len(tensors["embedding"])
+    dim = tensors["weight"].shape[-1] if tensors["weight"].ndim else 0
+    embedding = check_array(tensors, "embedding", np.float32, (n_features, dim))
+    weight = check_array(tensors, "weight", np.float32, (n_classes - 1, dim))
+    children = check_array(tensors, "children", np.int32, (n_classes - 1, 2))
+    behind = children < np.arange(n_classes, 2 * n_classes - 1)[:, None]
+    every = np.array_equal(np.sort(children, axis=None), np.arange(2 * n_classes - 2))
+    if not (every and behind.all()):
+        raise ValueError(
+            "children: no tree: each node but the root must be the child of one node behind it"
+        )
+    return HuffmanParameters(embedding, weight, children)
+
+
+def huffman_tree(counts: Sequence[int]) -> NDArray[np.int32]:
+    """Join the two rarest nodes until one is left, as fastText does.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        How often each class came, most often first, each below 10^15.
+
+    Returns
+    -------
+    int32 array of shape (n_classes - 1, 2)
+        The children of each inner node.
+
+    Raises
+    ------
+    ValueError
+        If a count is out of its range.
+
+    Examples
+    --------
+    >>> huffman_tree([5, 2, 1]).tolist()
+    [[2, 1], [3, 0]]
+    """
+    n = len(counts)
+    if not all(0 <= count < _COUNT_LIMIT for count in counts):
+        raise ValueError(f"the count of a label is not 0 .. {_COUNT_LIMIT - 1}")
+    totals = [*counts, *[_COUNT_LIMIT] * (n - 1)]
+    leaf, inner = n - 1, n
+    children = np.empty((max(n - 1, 0), 2), dtype=np.int32)
+    for node in range(n, 2 * n - 1):
+        total = 0
+        for side in range(2):
+            if leaf >= 0 and totals[leaf] < totals[inner]:
+                chosen, leaf = leaf, leaf - 1
+            else:
+                chosen, inner = inner, inner + 1
+            children[node - n, side] = chosen
+            total += totals[chosen]
+        totals[node] = total
+    return children
