@@ -9,6 +9,7 @@ import pytest
 import eitheror as eo
 from crowds import accuracy_of, crowd
 from eitheror.annotators import AnnotatorModel, CrowdClassifier
+from eitheror.annotators._crowd import deal
 
 # --- with a classifier ----------------------------------------------------------------------
 
@@ -87,6 +88,24 @@ def test_texts_train_a_text_classifier():
     joint = CrowdClassifier(eo.TextClassifier(epochs=5), cv=2, max_iter=1)
     joint.fit(texts, items, annotators, seen)
     assert ["fruit", "air"] == joint.predict(["apple", "sky"]).tolist()
+
+
+def test_a_text_that_repeats_stays_in_one_fold():
+    """No opinion of a fold is about a text that its classifier was fitted on."""
+    texts = ["red apple", "blue sky", "green apple", "grey sky"] * 5
+    items, annotators = np.divmod(np.arange(40), 2)
+    seen = ["air" if "sky" in texts[i] else "fruit" for i in items]
+    belief = AnnotatorModel().fit(items.tolist(), annotators, seen)
+    rows = [texts[i] for i in belief.items_]
+    fold = deal(rows, belief, 2, 0)
+    assert [{"air", "fruit"}] * 2 == [
+        {c for c, f in zip(belief.predict(), fold, strict=True) if f == k} for k in (0, 1)
+    ]
+    assert all(len({f for r, f in zip(rows, fold, strict=True) if r == text}) == 1 for text in rows)
+    with pytest.raises(ValueError, match="cv=5 with 4 different rows"):
+        CrowdClassifier(eo.TextClassifier(epochs=1), cv=5, max_iter=0).fit(
+            texts, items, annotators, seen
+        )
 
 
 @pytest.mark.parametrize("form", ["lists", "frame", "sparse"])

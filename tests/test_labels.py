@@ -429,8 +429,10 @@ def test_numpy_sees_one_dimension():
     assert (2,) == labels.shape == array.shape
     assert object == array.dtype
     assert list(labels) == list(array)
-    with pytest.raises((TypeError, ValueError)):
-        np.asarray(labels, dtype=float)
+    assert ["exact('a')", "either('a', 'b')"] == np.asarray(labels, dtype=str).tolist()
+    for numbers in (float, bool, np.int32):
+        with pytest.raises(TypeError, match=r"labels are statements, not .*labels.to_targets\(\)"):
+            np.asarray(labels, dtype=numbers)
 
 
 def test_passes_through_scikit_learn_unchanged():
@@ -524,6 +526,9 @@ def test_arrays_become_statements():
         (lambda: Labels.from_proba([[0.5, 0.4]]), "row 0: .*add to 1"),
         (lambda: Labels.from_votes([[-1, 0]]), "row 0: votes are counts"),
         (lambda: Labels.from_votes([[4, 0]], voters=3), "only 3 voters"),
+        (lambda: Labels.from_evidence([[1, 2], [0, 0]]), "row 1: every weight is 0"),
+        (lambda: Labels.from_evidence([[1, -1]]), "row 0: weights are numbers of 0 or more"),
+        (lambda: Labels.from_evidence([[1, np.inf]]), "row 0: weights are numbers of 0 or more"),
         (lambda: Labels.from_proba([["x"]]), "takes numbers"),
     ],
 )

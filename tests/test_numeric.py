@@ -411,6 +411,26 @@ def test_equal_rows_share_a_fold():
     assert (fold.reshape(10, 3) == fold[::3, None]).all()
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda rows: rows,
+        sp.csr_matrix,
+        sp.csc_matrix,
+        lambda rows: rows.tolist(),
+        lambda rows: [f"text {row[0]}" for row in rows],
+        lambda rows: np.array([f"text {row[0]}" for row in rows], dtype=object),
+        lambda rows: [["a", int(row[0])] for row in rows],
+    ],
+    ids=["array", "csr", "csc", "lists", "texts", "objects", "mixed"],
+)
+def test_content_keys_are_those_of_the_content(form):
+    """In every form of table, rows have one key exactly where their content is one."""
+    rows = np.array([[1.0, 0.0], [2.0, 3.0], [1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
+    keys = content_keys(form(rows))
+    assert [0, 1, 0, 3, 1] == [keys.tolist().index(key) for key in keys.tolist()]
+
+
 def test_second_moments_of_sparse_and_dense_agree():
     """The metric of the optimiser is the same for CSR and dense tables."""
     Z = np.random.default_rng(0).normal(size=(20, 4))

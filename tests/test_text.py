@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_vocabulary_is_every_token_by_falling_count(texts):
     featurizer, _ = Featurizer.fit(texts, TextOptions(split_punctuation=False))
     counts: dict[str, int] = {}
     for text in texts:
-        for word in text.lower().replace("\0", " ").split():
+        for word in unicodedata.normalize("NFC", text.lower()).replace("\0", " ").split():
             counts[word] = counts.get(word, 0) + 1
     assert sorted(counts, key=lambda word: -counts[word]) == featurizer.words()
 
@@ -154,6 +155,28 @@ def test_lower_case_is_unicode():
     """Lower-casing is Python's, not ASCII's; without it words keep their case."""
     assert ["été", "straße"] == _words_of("ÉTÉ Straße")
     assert ["ÉTÉ", "été"] == _words_of("ÉTÉ été", lowercase=False)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_letter_and_its_mark_are_one_sign(form, lowercase):
+    """Words are the same whether marks were typed with their letters or after them."""
+    text = unicodedata.normalize(form, "Été naïve Å 한국 Ǆ")
+    composed = _words_of(unicodedata.normalize("NFC", text), lowercase=lowercase)
+    assert composed == _words_of(text, lowercase=lowercase)
+    assert text.lower().split() == _words_of(text, nfc=False)
+
+
+def test_options_of_before_nfc_are_read_with_it_off():
+    """A featurizer that was stored without the option gives the rows that it gave then."""
+    texts = [unicodedata.normalize("NFD", "été"), "été"]
+    old, rows = Featurizer.fit(texts, TextOptions(nfc=False))
+    config = old.config()
+    del config["nfc"]
+    read = Featurizer.from_parts(config, old.tensors())
+    assert TextOptions(nfc=False) == read.options
+    assert rows == read.transform(texts)
+    assert 2 == len(read.words())
 
 
 def test_label_prefix_is_ordinary_text():
@@ -265,6 +288,7 @@ def test_what_is_no_text_is_refused(texts, message):
         ({"bucket": 0}, "bucket=0: expected a whole number, 1 to 67108864"),
         ({"min_count": 0}, "min_count=0: expected a whole number, 1 or more"),
         ({"lowercase": 1}, "lowercase=1: expected True or False"),
+        ({"nfc": "yes"}, "nfc='yes': expected True or False"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

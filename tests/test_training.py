@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,45 @@ def test_hogwild_learns() -> None:
     assert precision(model) >= 0.95
 
 
+@pytest.mark.parametrize("features", ["tfidf", "embedding", "numeric"])
+def test_held_out_rows_count_with_their_weight(features: str) -> None:
+    """Weight 2 is the held-out row twice, and weight 0 is the row left out."""
+    rows, truth = texts(60)
+    labels = labels_for("multiclass", truth)
+    inputs: Any = rows
+    if features == "numeric":
+        inputs = np.random.default_rng(0).standard_normal((60, 3))
+    options = TrainOptions(features=features, epochs=3)
+    weight = np.arange(20) % 3
+    twice = np.repeat(np.arange(20), weight)
+    chosen = inputs[:20] if features == "numeric" else rows[:20]
+    repeated = inputs[twice] if features == "numeric" else [rows[i] for i in twice]
+    one, two = (
+        fit(inputs, labels, options, valid=valid)
+        for valid in ((chosen, labels[:20], weight), (repeated, labels[twice]))
+    )
+    found = [
+        [e["valid_loss"] for e in model.options.get("history", [model.options])]
+        for model in (one, two)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("valid", "message"),
+    [
+        ((["a"], Labels(["a"]), [-1.0]), "validation rows: row 0: sample weight -1"),
+        ((["a"], Labels(["a"]), [1.0, 2.0]), r"validation rows: sample_weight of shape \(2,\)"),
+        ((["a"], Labels(["a"]), [0.0]), "validation rows: none of the 1 labels says anything"),
+        ((["a"],), r"valid= takes \(inputs, labels\) or .* got 1 parts"),
+    ],
+)
+def test_validation_weights_are_checked(valid: Any, message: str) -> None:
+    """A wrong weight of a held-out row says that it is one of theirs."""
+    with pytest.raises(ValueError, match=message):
+        fit(["a", "b"], Labels(["a", "b"]), valid=valid)
+
+
 def test_early_stopping_keeps_the_best_epoch() -> None:
     """With patience the parameters are those of the epoch with the best held-out likelihood."""
     rows, truth = texts(80)
@@ -362,6 +402,14 @@ def test_numbers_are_fitted_all_at_once() -> None:
         fit(X, labels, warm_start=model)
 
 
+def test_options_are_recorded_as_plain_numbers() -> None:
+    """NumPy's numbers are numbers, and the record of the options is plain JSON."""
+    options = TrainOptions(l2=np.float32(0.5), epochs=np.int64(3), lr=np.float64(0.25))
+    found = options.to_dict()
+    assert {"l2": 0.5, "epochs": 3, "lr": 0.25} == {k: found[k] for k in ("l2", "epochs", "lr")}
+    assert found == json.loads(json.dumps(found))
+
+
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
@@ -381,6 +429,11 @@ def test_numbers_are_fitted_all_at_once() -> None:
         (Labels(["a", "b"]), {"char_ngrams": (5, 3)}, r"char_ngrams=\(5, 3\) \(--minn, --maxn\)"),
         (Labels(["a", "b"]), {"char_ngrams": (3, 0)}, r"\(0, 0\) for none"),
         (Labels(["a", "b"]), {"lr": -1.0}, "expected a number above 0"),
+        (Labels(["a", "b"]), {"lr": True}, "lr=True: expected a number above 0"),
+        (Labels(["a", "b"]), {"l2": True}, "l2=True: expected 0 or a number above"),
+        (Labels(["a", "b"]), {"l2": np.float32(-1)}, "expected 0 or a number above"),
+        (Labels(["a", "b"]), {"l2": [1.0]}, r"l2=\[1.0\]: expected 0 or a number above"),
+        (Labels(["a", "b"]), {"l2": "much"}, "l2='much': expected a number, as the features are"),
         (Labels(["a", "b"]), {"label_smoothing": 1.0}, "expected 0 <= value < 1"),
         (Labels(["a", "b"]), {"validation": 1.5}, "expected a share between 0 and 1"),
         (Labels(["a", "b"]), {"class_weight": "best"}, "expected 'balanced'"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from eitheror.labels import Labels
 from eitheror.losses._arrays import check_smoothing
 from eitheror.losses._multiclass import read_row, row_gradient, row_value
 from eitheror.losses._multilabel import binary, binary_gradient, sigmoids
@@ -137,6 +138,8 @@ class _PartialLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return the reduced loss, the unknown left out of sum and count."""
+        if isinstance(y_true, Labels):
+            raise TypeError("y_true are Labels, and Keras reads arrays: write labels.to_targets()")
         # Keras hands a mask of the rows over in this attribute of the predictions.
         mask = getattr(y_pred, "_keras_mask", None)
         y_true = keras.ops.convert_to_tensor(y_true, dtype=self.dtype)

@@ -331,6 +331,19 @@ def test_targets_need_the_shape_of_the_logits(task, shape):
 
 
 @every_task
+def test_labels_themselves_are_refused(task):
+    """A loss names what to write; `fit` fails in Keras, in the words that the docs explain."""
+    kind = LOSSES[task][0]
+    labels = eo.Labels(["a", "b", "a"], task=task)
+    with pytest.raises(TypeError, match=r"y_true are Labels.*write labels.to_targets\(\)"):
+        kind()(labels, np.zeros((3, 2), "float32"))
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
+    model.compile(loss=kind())
+    with pytest.raises(ValueError, match="Invalid dtype: object"):
+        model.fit(np.zeros((3, 2), "float32"), labels, verbose=0)
+
+
+@every_task
 def test_weights_of_single_tags_are_refused(task):
     """A weight a tag would be multiplied with the wrong axis; unknown tags are nan instead."""
     with pytest.raises(ValueError, match=r"needs one weight a row, shape \(3,\)"):

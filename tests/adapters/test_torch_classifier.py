@@ -349,6 +349,19 @@ def test_early_stopping_keeps_the_best_epoch():
     assert [e["loss"] for e in shorter.history_] == [e["loss"] for e in watched.history_]
 
 
+def test_held_out_rows_count_with_their_weight():
+    """Weight 2 is the held-out row twice, and weight 0 is the row left out."""
+    X, y = blobs(60)
+    labels, weight = mixed(y), np.arange(60) % 3
+    twice = np.repeat(np.arange(60), weight)
+    one, two = (
+        TorchClassifier(epochs=3, lr=0.05, random_state=0).fit(X, labels, valid=valid)
+        for valid in ((X, labels, weight), (X[twice], labels[twice]))
+    )
+    losses = [[e["held_out_loss"] for e in model.history_] for model in (one, two)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_partial_fit_goes_on():
     """Passes over batches bring the loss down; classes are those of the first call."""
     X, y = blobs(90)

@@ -481,6 +481,25 @@ def test_a_tag_weight_never_widens_the_logits():
         MODULE["multilabel"](weight=weight)(LOGITS, torch.zeros_like(LOGITS))
 
 
+WEIGHTS = [("multiclass", "weight"), ("multilabel", "weight"), ("multilabel", "pos_weight")]
+
+
+@pytest.mark.parametrize(("task", "name"), WEIGHTS)
+@pytest.mark.parametrize("wrong", [-1.0, float("nan")])
+def test_weights_below_0_are_refused(task, name, wrong):
+    """A weight below 0 would reward mistakes: refused by name, nan in compiled code."""
+    weight = torch.ones(LOGITS.shape[-1])
+    weight[1] = wrong
+    targets = torch.zeros_like(LOGITS)
+    targets[:, 1] = 1
+    with pytest.raises(ValueError, match=rf"^{name} holds {wrong:g}; a weight is a number from 0"):
+        MODULE[task](**{name: weight})
+    with pytest.raises(ValueError, match=rf"^{name} holds {wrong:g}"):
+        LOSS[task](LOGITS, targets, **{name: weight})
+    compiled = torch.compile(LOSS[task], fullgraph=True, backend="aot_eager")
+    assert compiled(LOGITS, targets, **{name: weight}).isnan()
+
+
 def test_the_tables_of_the_docs_are_a_fresh_run():
     """docs/numerics.md shows what benchmarks/numerics.py finds now."""
     root = Path(__file__).parents[2]

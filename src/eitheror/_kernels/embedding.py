@@ -10,6 +10,8 @@ for while this one is worked on, and before that its list of features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,7 +56,7 @@ def aligned(rows: int, width: int) -> Floats:
 
 
 @jit(EXACT)
-def _row_of(feature: int, n_hot: int, hot_shift: int) -> int:
+def _row_of(feature: int, n_hot: int, hot_shift: int) -> Any:
     """Row of the table that holds a feature: a thread's own copy of the frequent ones."""
     row = np.intp(feature)
     return row + hot_shift if row < n_hot else row

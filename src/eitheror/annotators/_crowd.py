@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.annotators._em import normalised, pooled_pseudo_votes, posterior
-from eitheror.annotators._learners import Belief, Learner, make_learner, n_rows, take
+from eitheror.annotators._learners import Belief, Learner, make_learner, take
 from eitheror.annotators._model import AnnotatorModel
 from eitheror.annotators._votes import Floats, Ints, Votes
-from eitheror.labels import ClassName
+from eitheror.labels import ClassName, Labels
 
 __all__ = ["CrowdClassifier"]
 
@@ -137,6 +137,8 @@ class CrowdClassifier:
         -------
         CrowdClassifier
         """
+        from eitheror.training.checks import n_rows  # loads compiled loops: only where used
+
         learner = make_learner(self.estimator, self.targets)
         votes_only = copy.copy(self.annotator_model or AnnotatorModel())
         rows = check_rows(items, n_rows(X))
@@ -173,7 +175,7 @@ class CrowdClassifier:
         evidence = log_evidence(votes, confusion, known)
         voted = np.array(model.items_, dtype=np.int64)
         inputs = take(X, voted)
-        fold = deal(inputs, len(voted), self.cv, self.random_state)
+        fold = deal(inputs, model, self.cv, self.random_state)
         history: list[float] = []
         while True:
             belief = Belief(evidence, proba, model.classes_)
@@ -217,21 +219,20 @@ def check_rows(items: Any, n_samples: int) -> Ints:
     return rows.astype(np.int64)
 
 
-def deal(inputs: Any, n_items: int, n_folds: int, seed: int) -> Ints:
-    """Return a fold for each row; rows with the same numbers share one."""
-    from eitheror.training.folds import content_keys  # loads compiled loops: only where used
+def deal(inputs: Any, model: AnnotatorModel, n_folds: int, seed: int) -> Ints:
+    """Return a fold for each row: equal rows share one, and likely classes are dealt evenly."""
+    from eitheror.training.folds import content_keys, deal_folds  # loads compiled loops
 
-    keyed = isinstance(inputs, np.ndarray) or hasattr(inputs, "indptr")
-    keys = content_keys(inputs) if keyed else np.arange(n_items)
-    unit = np.unique(keys, return_inverse=True)[1]
-    n_units = int(unit.max()) + 1
-    if not 2 <= n_folds <= n_units:
+    keys = content_keys(inputs)
+    n_different = len(np.unique(keys))
+    if not 2 <= n_folds <= n_different:
         raise ValueError(
-            f"cv={n_folds} with {n_units} different rows that have votes; expected a number from "
-            "2 to that"
+            f"cv={n_folds} with {n_different} different rows that have votes; expected a number "
+            "from 2 to that"
         )
-    folds: Ints = (np.random.default_rng(seed).permutation(n_units) % n_folds)[unit]
-    return folds
+    likely = [model.classes_[k] for k in model.proba_.argmax(axis=1)]
+    labels = Labels(likely, classes=model.classes_)
+    return deal_folds(labels, n_folds, keys=keys, rng=np.random.default_rng(seed))
 
 
 def out_of_fold(learner: Learner, inputs: Any, belief: Belief, fold: Ints) -> Floats:

@@ -138,8 +138,9 @@ class WeightedLearner:
 
     def proba(self, fitted: Any, X: Any, n_classes: int) -> Floats:
         """Return probabilities; classes that the fit did not see get 0."""
-        found = np.zeros((n_rows(X), n_classes))
-        found[:, np.asarray(fitted.classes_, dtype=np.int64)] = fitted.predict_proba(X)
+        proba = fitted.predict_proba(X)
+        found = np.zeros((len(proba), n_classes))
+        found[:, np.asarray(fitted.classes_, dtype=np.int64)] = proba
         return found
 
 
@@ -150,8 +151,3 @@ def take(X: Any, rows: Ints) -> Any:
     if isinstance(X, Sequence):
         return [X[i] for i in rows.tolist()]
     return X[rows]
-
-
-def n_rows(X: Any) -> int:
-    """Return the number of rows of X."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)

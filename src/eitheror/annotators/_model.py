@@ -23,7 +23,7 @@ from eitheror.annotators._em import (
 )
 from eitheror.annotators._report import AnnotatorReport, report_lines
 from eitheror.annotators._votes import Table, Votes, encode_multiclass, encode_tag, read_table
-from eitheror.labels import SHARES, ClassName, Labels, LabelsBuilder, evidence, suggest, unknown
+from eitheror.labels import SHARES, ClassName, Labels, suggest
 
 __all__ = ["AnnotatorModel"]
 
@@ -374,10 +374,4 @@ def as_evidence(logs: Floats, classes: Sequence[ClassName]) -> Labels:
     ruled_out = np.isneginf(logs)
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
     weights = np.where(ruled_out, 0.0, np.maximum(weights, _FLOOR))
-    builder = LabelsBuilder()
-    for row in weights:
-        if np.all(row == 1):
-            builder.append(unknown)
-        else:
-            builder.append(evidence(dict(zip(classes, row.tolist(), strict=True))))
-    return builder.build(classes, "multiclass")
+    return Labels.from_evidence(weights, classes)

@@ -8,16 +8,19 @@ grows; the final order, the class list and the task are settled once at the end.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.labels._label import ClassName, Label, RowError, _sort_key, check_name, suggest
+from eitheror.labels._label import ClassName, Label, RowError, check_name, sort_names, suggest
 from eitheror.labels._sparse import CODES, decode, encode, row_of_entries, take_rows
 
 TASKS = ("multiclass", "multilabel")
+_EXACT = CODES["exact"]
+_CHUNK = 65_536  # rows decoded at once
 
 
 class Store(NamedTuple):
@@ -33,7 +36,25 @@ class Store(NamedTuple):
     def label(self, row: int) -> Label:
         """Return the label of one row."""
         span = slice(self.indptr[row], self.indptr[row + 1])
-        return decode(int(self.kinds[row]), self.indices[span], self.weights[span], self.classes)
+        indices, weights = self.indices[span].tolist(), self.weights[span].tolist()
+        return decode(int(self.kinds[row]), indices, weights, self.classes)
+
+    def labels(self) -> Iterator[Label]:
+        """Return the labels of all rows; rows that state the same share one object."""
+        for start in range(0, len(self.kinds), _CHUNK):
+            ends = self.indptr[start : start + _CHUNK + 1]
+            span = slice(ends[0], ends[-1])
+            indices, weights = self.indices[span].tolist(), self.weights[span].tolist()
+            seen: dict[tuple[Any, ...], Label] = {}
+            bounds = pairwise((ends - ends[0]).tolist())
+            for kind, (a, b) in zip(
+                self.kinds[start : start + _CHUNK].tolist(), bounds, strict=True
+            ):
+                stated = kind, *indices[a:b], *weights[a:b]
+                label = seen.get(stated)
+                if label is None:
+                    label = seen[stated] = decode(kind, indices[a:b], weights[a:b], self.classes)
+                yield label
 
     def take(self, rows: NDArray[np.int64]) -> Store:
         """Return the given rows, in that order."""
@@ -69,6 +90,22 @@ def stack(stores: Sequence[Store]) -> Store:
     )
 
 
+def same_rows(a: Store, b: Store) -> bool:
+    """Return whether two stores of one class list and task state the same, row by row."""
+    if not (np.array_equal(a.kinds, b.kinds) and np.array_equal(a.indptr, b.indptr)):
+        return False
+    if np.array_equal(a.indices, b.indices) and np.array_equal(a.weights, b.weights):
+        return True
+    rows = row_of_entries(a.indptr)  # the classes of a row may stand in another order
+    plain = a.kinds[rows] != CODES["mixed"]
+    first, second = (np.lexsort((s.indices[plain], rows[plain])) for s in (a, b))
+    for x, y in ((a.indices, b.indices), (a.weights, b.weights)):
+        if not np.array_equal(x[plain][first], y[plain][second]):
+            return False
+    mixed = np.flatnonzero(a.kinds == CODES["mixed"])
+    return all(a.label(row) == b.label(row) for row in mixed.tolist())
+
+
 class RowArrays:
     """Growing arrays of encoded rows."""
 
@@ -85,6 +122,13 @@ class RowArrays:
         self.kinds.append(kind)
         self.indices.extend(indices)
         self.weights.extend(weights)
+        self.ends.append(len(self.indices))
+
+    def append_exact(self, column: int) -> None:
+        """Store a row that names one class exactly, by its number."""
+        self.kinds.append(_EXACT)
+        self.indices.append(column)
+        self.weights.append(1.0)
         self.ends.append(len(self.indices))
 
     def store(self, classes: list[ClassName], task: str) -> Store:
@@ -134,7 +178,7 @@ def settle(rows: Store, classes: Iterable[ClassName] | None, task: str | None) -
             raise ValueError(
                 f"classes are named by strings and by integers ({some[0]!r}, {some[1]!r}); use one"
             )
-        final = sorted(found, key=_sort_key)
+        final = sort_names(found)
     else:
         final = check_classes(classes)
     tags = (rows.kinds == CODES["tags"]).any() or (rows.indices == -2 - CODES["tags"]).any()

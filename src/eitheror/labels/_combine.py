@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key
+from eitheror.labels._label import ClassName, Label, Part, _ordered, _sort_key, sort_names
 
 _ORDER = ("exact", "either", "not", "tags", "soft", "votes", "evidence")
 
@@ -118,7 +118,7 @@ def _merge_votes(parts: list[Part]) -> list[Part]:
 
 
 def _names_part(kind: str, names: Iterable[ClassName]) -> Part:
-    return Part(kind, tuple((n, 1.0) for n in sorted(set(names), key=_sort_key)))
+    return Part(kind, tuple((n, 1.0) for n in sort_names(set(names))))
 
 
 def _smallest_sets(sets: Iterable[frozenset[ClassName]]) -> list[frozenset[ClassName]]:
@@ -318,3 +318,17 @@ def _reduced_votes(label: Label, counted: Part) -> Label:
     if len(label.parts) > 1:
         raise ValueError(f"{label!r}: votes() stands alone when any number of classes may be true")
     return label
+
+
+def without_eithers(label: Label) -> Label:
+    """Return a joint multilabel row without its `either` parts, as one part."""
+    parts = [p for p in label.parts if p.kind != "either"]
+    if any(p.kind in ("exact", "tags") and not p.open for p in parts):
+        return Label(tuple(p for p in parts if p.kind in ("exact", "tags") and not p.open))
+    values: dict[ClassName, float] = {}
+    for part in parts:
+        values |= dict.fromkeys(part.names, 0.0) if part.kind == "not" else dict(part.items)
+    items = _ordered(values)
+    return Label(
+        (parts[0]._replace(kind="soft", items=items, number=1.0, open=False),) if items else ()
+    )

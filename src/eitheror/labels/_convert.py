@@ -156,6 +156,24 @@ def votes_store(
     return Store(names, "multilabel", kinds, indptr, columns, weights)
 
 
+def evidence_store(weights: ArrayLike, classes: Iterable[ClassName] | None) -> Store:
+    """Return the store of `Labels.from_evidence`."""
+    array = _matrix("from_evidence()", weights).astype(np.float64)
+    wrong = ~((array >= 0) & np.isfinite(array)).all(axis=1)
+    if wrong.any():
+        row = _first(wrong)
+        raise RowError(row, f"weights are numbers of 0 or more, got {array[row].tolist()}")
+    largest = array.max(axis=1, initial=0.0)
+    if not largest.all():
+        raise RowError(_first(largest == 0), "every weight is 0, so no class is left")
+    speaks = (array != largest[:, None]).any(axis=1)
+    indptr, rows, columns = _entries(np.repeat(speaks[:, None], array.shape[1], axis=1))
+    kinds = np.where(speaks, CODES["evidence"], CODES["unknown"]).astype(np.uint8)
+    names = _columns(array.shape[1], classes)
+    scaled = array[rows, columns] / largest[rows]
+    return Store(names, "multiclass", kinds, indptr, columns, scaled)
+
+
 def frame_columns(frame: Any, keys: Sequence[str]) -> tuple[dict[str, list[Any]], int]:
     """Return the statement columns of a table as lists, gaps as None, and the number of rows."""
     present = [key for key in keys if key in list(getattr(frame, "columns", frame))]

@@ -7,7 +7,8 @@ In: labels one by one, or arrays through the `from_` constructors. Out: `to_targ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, overload
 
 import numpy as np
@@ -23,10 +24,12 @@ from eitheror.labels._build import (
     reduce_rows,
     refuse_empty,
     renumber,
+    same_rows,
     settle,
     stack,
 )
-from eitheror.labels._label import ClassName, Label, RowError, _sort_key, exact
+from eitheror.labels._combine import without_eithers
+from eitheror.labels._label import ClassName, Label, RowError, exact, sort_names
 from eitheror.labels._sparse import CODES, KINDS, SparseTargets
 from eitheror.labels._text import STATEMENT_KEYS, bare, from_dict, parse
 
@@ -47,13 +50,22 @@ class LabelsBuilder:
 
     def __init__(self) -> None:
         self._rows = RowArrays({})
+        self._plain: dict[str | int, int] = {}  # classes that came as plain values, by number
 
     def __len__(self) -> int:
         return len(self._rows.kinds)
 
     def append(self, value: Label | ClassName | None) -> None:
         """Add one row; a value that is no label raises `TypeError` or `ValueError` at once."""
-        self._rows.append(bare(value))
+        if type(value) is str or type(value) is int:  # True is no class, though it equals 1
+            column = self._plain.get(value)
+            if column is None:
+                self._rows.append(bare(value))
+                self._plain[value] = self._rows.index[value]
+            else:
+                self._rows.append_exact(column)
+        else:
+            self._rows.append(bare(value))
 
     def build(self, classes: Iterable[ClassName] | None = None, task: str | None = None) -> Labels:
         """Return the labels; a row that does not fit the classes or the task raises `RowError`."""
@@ -128,7 +140,10 @@ class Labels:
             task = data.task if task is None else task
         minus_one = classes is not None and -1 in list(classes)
         builder = LabelsBuilder()
-        for row, value in enumerate(data):
+        values = (
+            data.tolist() if isinstance(data, np.ndarray) and data.dtype.kind in "iuU" else data
+        )
+        for row, value in enumerate(values):
             is_class = minus_one and isinstance(value, int | np.integer) and value == -1
             try:
                 builder.append(exact(-1) if is_class else value)
@@ -183,7 +198,7 @@ class Labels:
         return len(self.kinds)
 
     def __iter__(self) -> Iterator[Label]:
-        return map(self._store.label, range(len(self)))
+        return self._store.labels()
 
     @overload
     def __getitem__(self, key: int) -> Label: ...
@@ -208,6 +223,10 @@ class Labels:
         return Labels._of(self._store.take(rows))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if dtype is not None and np.dtype(dtype).kind in "biufc":
+            raise TypeError(
+                f"labels are statements, not {np.dtype(dtype)}; write labels.to_targets()"
+            )
         out = np.empty(len(self), dtype=object)
         out[:] = list(self)
         return out if dtype is None else out.astype(dtype)
@@ -217,7 +236,7 @@ class Labels:
             return NotImplemented
         if (self.classes, self.task, len(self)) != (other.classes, other.task, len(other)):
             return False
-        return all(a == b for a, b in zip(self, other, strict=True))
+        return same_rows(self._store, other._store)
 
     def __and__(self, other: Labels) -> Labels:
         if not isinstance(other, Labels):
@@ -227,13 +246,8 @@ class Labels:
                 f"labels combine row by row under one task: got {len(self)} {self.task} rows "
                 f"and {len(other)} {other.task} rows"
             )
-        builder = LabelsBuilder()
-        for row, (a, b) in enumerate(zip(self, other, strict=True)):
-            try:
-                builder.append(a & b)
-            except ValueError as error:
-                raise RowError(row, str(error)) from None
-        return builder.build(_union([self, other]), self.task)
+        pairs = zip(self, other, strict=True)
+        return _built(lambda pair: pair[0] & pair[1], pairs, _union([self, other]), self.task)
 
     def __repr__(self) -> str:
         if len(self) <= _REPR_ROWS and self.n_classes <= 20:
@@ -294,7 +308,7 @@ class Labels:
             sets = [p.names for p in label.parts if p.kind == "either"]
             if sets:
                 groups[row] = [[self.class_index[name] for name in names] for names in sets]
-            marginals.append(_marginals(label))
+            marginals.append(without_eithers(label))
         return (self._store.replace(joint, marginals) if marginals else self._store), groups
 
     def to_targets(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -370,7 +384,8 @@ class Labels:
         >>> sorted(set(Labels(["a"] * 6 + ["b"] * 6 + [None] * 5).strata().tolist()))
         ['a', 'b', 'unknown']
         """
-        words = [_stratum(label) for label in self]
+        stratum = cache(_stratum)
+        words = [stratum(label) for label in self]
         for pool in ([KINDS[k] for k in self.kinds], ["other"] * len(self)):
             counts = Counter(words)
             words = [p if counts[w] < min_count else w for w, p in zip(words, pool, strict=True)]
@@ -465,6 +480,21 @@ class Labels:
         return cls._of(_convert.votes_store(counts, classes, voters))
 
     @classmethod
+    def from_evidence(
+        cls, weights: ArrayLike, classes: Iterable[ClassName] | None = None
+    ) -> Labels:
+        """Return `evidence` labels from weights >= 0, shape (n_samples, n_classes).
+
+        Each row is divided by its maximum. A row of equal weights says nothing and is `unknown`.
+
+        Examples
+        --------
+        >>> list(Labels.from_evidence([[0.8, 0.4], [1, 1]], classes=["a", "b"]))
+        [evidence({'a': 1, 'b': 0.5}), unknown]
+        """
+        return cls._of(_convert.evidence_store(weights, classes))
+
+    @classmethod
     def from_frame(
         cls, frame: Any, classes: Iterable[ClassName] | None = None, task: str | None = None
     ) -> Labels:
@@ -485,13 +515,12 @@ class Labels:
         columns, n_rows = _convert.frame_columns(frame, STATEMENT_KEYS)
         if not columns:
             raise ValueError(f"the table has none of the columns {', '.join(STATEMENT_KEYS)}")
-        builder = LabelsBuilder()
-        for row in range(n_rows):
-            try:
-                builder.append(from_dict({key: values[row] for key, values in columns.items()}))
-            except (ValueError, TypeError) as error:
-                raise RowError(row, str(error)) from None
-        return builder.build(classes, task)
+        return _built(
+            lambda row: from_dict({key: values[row] for key, values in columns.items()}),
+            range(n_rows),
+            classes,
+            task,
+        )
 
     def to_frame(self) -> Any:
         """Return a pandas table with the columns of a JSONL file; needs pandas."""
@@ -520,13 +549,7 @@ class Labels:
         >>> list(Labels.parse(["bug", "!bug|billing", "?"]))
         [exact('bug'), not_('billing', 'bug'), unknown]
         """
-        builder = LabelsBuilder()
-        for row, cell in enumerate(cells):
-            try:
-                builder.append(parse(cell))
-            except ValueError as error:
-                raise RowError(row, str(error)) from None
-        return builder.build(classes, task)
+        return _built(parse, cells, classes, task)
 
     def format(self) -> list[str]:
         """Return the cells of the short form; a row that it cannot hold raises `RowError`.
@@ -537,33 +560,36 @@ class Labels:
         ['bug', 'bug|install']
         """
         cells = []
+        short = cache(Label.format)
         for row, label in enumerate(self):
             try:
-                cells.append(label.format())
+                cells.append(short(label))
             except ValueError as error:
                 raise RowError(row, str(error)) from None
         return cells
+
+
+def _built(
+    make: Callable[[Any], Label],
+    rows: Iterable[Any],
+    classes: Iterable[ClassName] | None,
+    task: str | None,
+) -> Labels:
+    """Return `make(row)` of every row as labels; an error names the row."""
+    builder = LabelsBuilder()
+    for row, given in enumerate(rows):
+        try:
+            builder.append(make(given))
+        except (ValueError, TypeError) as error:
+            raise RowError(row, str(error)) from None
+    return builder.build(classes, task)
 
 
 def _union(parts: Sequence[Labels]) -> list[ClassName]:
     """Return the first class list if it covers all, else every class, sorted."""
     first = parts[0].classes
     extra = {name for part in parts for name in part.classes} - set(first)
-    return sorted({*first, *extra}, key=_sort_key) if extra else first
-
-
-def _marginals(label: Label) -> Label:
-    """Return a joint multilabel row without its `either` parts, as one part."""
-    parts = [p for p in label.parts if p.kind != "either"]
-    if any(p.kind in ("exact", "tags") and not p.open for p in parts):
-        return Label(tuple(p for p in parts if p.kind in ("exact", "tags") and not p.open))
-    values: dict[ClassName, float] = {}
-    for part in parts:
-        values |= dict.fromkeys(part.names, 0.0) if part.kind == "not" else dict(part.items)
-    items = tuple(sorted(values.items(), key=lambda item: _sort_key(item[0])))
-    return Label(
-        (parts[0]._replace(kind="soft", items=items, number=1.0, open=False),) if items else ()
-    )
+    return sort_names({*first, *extra}) if extra else first
 
 
 def _stratum(label: Label) -> str:

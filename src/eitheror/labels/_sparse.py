@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from eitheror.labels._label import ClassName, Label, Part, _sort_key
+from eitheror.labels._label import ClassName, Label, Part, _ordered
 
 KINDS: Final = ("unknown", "exact", "either", "not", "soft", "votes", "tags", "evidence", "mixed")
 CODES: Final = {kind: code for code, kind in enumerate(KINDS)}
@@ -170,38 +170,36 @@ def _encode_part(part: Part, index: dict[ClassName, int]) -> tuple[list[int], li
     return indices, weights
 
 
-def decode(
-    kind: int, indices: NDArray[np.int32], weights: NDArray[np.float64], classes: list[ClassName]
-) -> Label:
+def decode(kind: int, indices: list[int], weights: list[float], classes: list[ClassName]) -> Label:
     """Return the label that `encode` stored."""
     if kind == 0:
         return Label()
     if kind != CODES["mixed"]:
         return Label((_decode_part(kind, indices, weights, classes),))
-    starts = [*np.flatnonzero(indices <= -2).tolist(), len(indices)]
+    starts = [*(at for at, i in enumerate(indices) if i <= -2), len(indices)]
     return Label(
         tuple(
-            _decode_part(-2 - int(indices[a]), indices[a + 1 : b], weights[a + 1 : b], classes)
+            _decode_part(-2 - indices[a], indices[a + 1 : b], weights[a + 1 : b], classes)
             for a, b in pairwise(starts)
         )
     )
 
 
 def _decode_part(
-    kind: int, indices: NDArray[np.int32], weights: NDArray[np.float64], classes: list[ClassName]
+    kind: int, indices: list[int], weights: list[float], classes: list[ClassName]
 ) -> Part:
     name = KINDS[kind]
-    extra = [float(w) for i, w in zip(indices, weights, strict=True) if i == _EXTRA]
-    pairs = [(classes[i], float(w)) for i, w in zip(indices, weights, strict=True) if i >= 0]
-    items = tuple(sorted(pairs, key=lambda pair: _sort_key(pair[0])))
+    named = {classes[i]: w for i, w in zip(indices, weights, strict=True) if i >= 0}
     if name in ("exact", "either", "not"):
-        trust = items[0][1]
-        return Part(name, tuple((n, 1.0) for n, _ in items), abs(trust), trust < 0)
+        trust = weights[0]
+        items = _ordered(dict.fromkeys(named, 1.0))
+        return Part(name, items, abs(trust), trust < 0)
+    extra = [w for i, w in zip(indices, weights, strict=True) if i == _EXTRA]
     if name == "tags":
-        return Part(name, items, open=bool(extra))
+        return Part(name, _ordered(named), open=bool(extra))
     if name in ("votes", "evidence"):
-        return Part(name, items, extra[0] if extra else 0.0)
-    return Part(name, items)
+        return Part(name, _ordered(named), extra[0] if extra else 0.0)
+    return Part(name, _ordered(named))
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
+from eitheror.labels import Labels
 from eitheror.sklearn._statements import Array, Statements, candidate_rows, fit_pool, pool
 from eitheror.sklearn._weighted import WeightedFit, fit_weighted
-from eitheror.training.folds import content_keys
+from eitheror.training.folds import content_keys, deal_folds
 
-__all__ = ["Candidates", "Rounds", "expect_and_maximise", "prior_proba", "row_keys"]
+__all__ = ["Candidates", "Rounds", "deal_rows", "expect_and_maximise", "prior_proba"]
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,13 @@ def prior_proba(statements: Statements, sample_weight: Array) -> Array:
     return np.tile(share, (n, 1))
 
 
-def row_keys(X: Any) -> NDArray[np.uint64]:
-    """Return a key of each row's content, whatever X is made of."""
-    if hasattr(X, "tocsr"):
-        X = X.tocsr().sorted_indices()
-        return content_keys(X)
-    array = np.asarray(X)
-    if array.dtype.kind not in "biuf":
-        text = np.array([repr(row) for row in array.tolist()])
-        return np.unique(text, return_inverse=True)[1].reshape(-1).astype(np.uint64)
-    return content_keys(np.ascontiguousarray(array.reshape(len(array), -1)))
+def deal_rows(X: Any, labels: Labels, cv: int, seed: int | None) -> NDArray[np.int64] | None:
+    """Return the fold of each row, never one content in two; None where all rows are alike."""
+    keys = content_keys(X)
+    distinct = len(np.unique(keys))
+    if distinct < 2:
+        return None
+    return deal_folds(labels, min(cv, distinct), keys=keys, rng=np.random.default_rng(seed))
 
 
 def _held_out(candidates: Candidates, posterior: Array, k: int) -> Array:

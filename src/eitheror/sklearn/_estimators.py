@@ -22,6 +22,7 @@ from eitheror.sklearn._targets import ReadTarget, read_target
 from eitheror.training import TrainOptions, fit
 from eitheror.training.checks import n_rows
 from eitheror.training.incremental import Increment
+from eitheror.training.options import as_seed
 
 __all__ = ["LinearClassifier", "TextClassifier"]
 
@@ -370,7 +371,7 @@ class LinearClassifier(_StatementClassifier):
             class_weight=self.class_weight,
             patience=self.patience,
             validation=self.validation,
-            seed=_seed(self.random_state),
+            seed=as_seed(self.random_state),
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -535,7 +536,7 @@ class TextClassifier(_StatementClassifier):
     def _options(self) -> TrainOptions:
         names = [n for n in self._get_param_names() if n not in _NOT_OPTIONS]
         options = {name: getattr(self, name) for name in names}
-        return TrainOptions(**options, seed=_seed(self.random_state))
+        return TrainOptions(**options, seed=as_seed(self.random_state))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -580,14 +581,3 @@ def _texts(X: Any) -> list[str]:
                 "are for LinearClassifier)"
             )
     return texts
-
-
-def _seed(random_state: Any) -> int:
-    """Return a whole number from an int, a generator, or (None) the system."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    if hasattr(random_state, "randint"):
-        return int(random_state.randint(2**31 - 1))
-    return int(random_state)

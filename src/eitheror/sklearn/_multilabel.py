@@ -20,13 +20,12 @@ from sklearn.utils.validation import check_is_fitted
 from eitheror.labels import Labels, SparseTargets
 from eitheror.labels._sparse import row_of_entries
 from eitheror.metrics.agreement import not_contradicted
-from eitheror.sklearn._em import row_keys
+from eitheror.sklearn._em import deal_rows
 from eitheror.sklearn._inputs import checked_rows, checked_weight
 from eitheror.sklearn._statements import Array
 from eitheror.sklearn._targets import read_target
 from eitheror.sklearn._weighted import WeightedFit, check_wrappable, fit_weighted, seeded
 from eitheror.training.checks import n_rows
-from eitheror.training.folds import deal_folds
 
 __all__ = ["MultilabelPartialClassifier"]
 
@@ -127,7 +126,7 @@ class MultilabelPartialClassifier(ClassifierMixin, BaseEstimator):  # type: igno
         self.classes_, self.indicator_dtype_ = target.classes, target.indicator
         estimator = seeded(self.estimator, self.random_state)
         tied = _Tied.of(labels)
-        fold = _folds(X, labels, self.cv, self.random_state) if len(tied.rows) else None
+        fold = deal_rows(X, labels, self.cv, self.random_state) if len(tied.rows) else None
         problem = _Tags(estimator, X, tied, weight, fold, self.n_jobs)
         values, self.log_likelihood_ = problem.solve(self.max_iter, self.tol)
         for column in np.flatnonzero(np.isnan(values).all(axis=0)):
@@ -344,12 +343,3 @@ class _EvenChances(BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         return np.full((n_rows(X), 2), 0.5)
-
-
-def _folds(X: Any, labels: Labels, cv: int, seed: int | None) -> NDArray[np.int64] | None:
-    keys = row_keys(X)
-    distinct = len(np.unique(keys))
-    if distinct < 2:
-        return None
-    rng = np.random.default_rng(seed)
-    return deal_folds(labels, min(cv, distinct), keys=keys, rng=rng)

@@ -18,14 +18,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from eitheror.labels import Labels
 from eitheror.metrics.agreement import not_contradicted
 from eitheror.sklearn._auto import Choice, Member, fit_auto
-from eitheror.sklearn._em import Candidates, expect_and_maximise, row_keys
+from eitheror.sklearn._em import Candidates, deal_rows, expect_and_maximise
 from eitheror.sklearn._inputs import checked_rows, checked_weight
 from eitheror.sklearn._start import start_proba
 from eitheror.sklearn._statements import Statements, candidate_rows
 from eitheror.sklearn._targets import read_target
 from eitheror.sklearn._weighted import WeightedFit, check_wrappable, fit_weighted, seeded
 from eitheror.training.checks import n_rows
-from eitheror.training.folds import deal_folds
 
 __all__ = ["PartialLabelClassifier"]
 
@@ -276,14 +275,11 @@ class PartialLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def _folds(self, X: Any, labels: Labels) -> NDArray[np.int64] | None:
         """Fold of each row, never one content in two; None where there is one content."""
-        keys = row_keys(X)
-        distinct = len(np.unique(keys))
-        if self.cv is None or distinct < 2:
+        if self.cv is None:
             return None
         if not isinstance(self.cv, int | np.integer):
             return _given_folds(self.cv, X, labels)
-        rng = np.random.default_rng(self.random_state)
-        return deal_folds(labels, min(int(self.cv), distinct), keys=keys, rng=rng)
+        return deal_rows(X, labels, int(self.cv), self.random_state)
 
     # --- checks -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from functools import partial
 from numbers import Integral
 from threading import local
 from typing import Any, TypeVar
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +181,12 @@ def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], N
 
 
 def normalised(text: str, row: int, options: TextOptions) -> bytes:
-    """UTF-8 of a text, lower-cased where asked; ValueError for half a surrogate pair."""
-    return encoded(text.lower() if options.lowercase else text, row)
+    """UTF-8 of a text, lower-cased and in NFC where asked; ValueError for half a surrogate pair."""
+    if options.lowercase:
+        text = text.lower()
+    if options.nfc and not text.isascii():
+        text = normalize("NFC", text)
+    return encoded(text, row)
 
 
 def encoded(text: str, row: int) -> bytes:

@@ -200,10 +200,7 @@ class Featurizer:
         ValueError
             If a key or an array is missing, or holds what no `fit` can have made.
         """
-        known = {field.name for field in fields(TextOptions)}
-        if set(config) != known:
-            raise ValueError(f"text options {sorted(config)} came; {sorted(known)} were expected")
-        options = TextOptions(**config)
+        options = TextOptions.from_config(config)
         dtypes: dict[str, type[np.generic]] = {
             "words.bytes": np.uint8,
             "words.lengths": np.int32,

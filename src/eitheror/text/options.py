@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 __all__ = ["TextOptions", "check_whole"]
@@ -36,6 +37,9 @@ class TextOptions:
         Lower-case the text (Unicode).
     split_punctuation : bool
         Make each punctuation sign, symbol, emoji, kana or ideograph a token by itself.
+    nfc : bool
+        Join letters and their marks (Unicode NFC), so that "é" is one word whether it was typed as
+        one sign or as two. Models of before this option are read with False.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class TextOptions:
     ngram_min_count: int = 1
     lowercase: bool = True
     split_punctuation: bool = True
+    nfc: bool = True
 
     def __post_init__(self) -> None:
         if self.weighting not in ("mean", "tfidf"):
@@ -68,9 +73,26 @@ class TextOptions:
             ("ngram_min_count", 1, None),
         ):
             check_whole(name, getattr(self, name), low, high)
-        for name in ("lowercase", "split_punctuation"):
+        for name in ("lowercase", "split_punctuation", "nfc"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected True or False")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TextOptions:
+        """Return the options that a model's file holds; ValueError for a key too many or too few.
+
+        Examples
+        --------
+        >>> TextOptions.from_config({"weighting": "mean"})
+        Traceback (most recent call last):
+        ...
+        ValueError: text options ['weighting'] came; ['bucket', ..., 'word_ngrams'] were expected
+        """
+        given = {"nfc": False, **config}
+        known = {field.name for field in fields(cls)}
+        if set(given) != known:
+            raise ValueError(f"text options {sorted(config)} came; {sorted(known)} were expected")
+        return cls(**given)
 
     @property
     def has_ngrams(self) -> bool:

@@ -29,7 +29,6 @@ from eitheror.torch._objective import PRODEN, resolve_loss
 from eitheror.torch._options import (
     as_checkpoint,
     as_device,
-    as_seed,
     make_plan,
     own_randomness,
 )
@@ -52,8 +51,10 @@ from eitheror.training.checks import (
     check_targets,
     check_valid,
     idle_note,
+    valid_weight,
 )
 from eitheror.training.folds import deal_folds
+from eitheror.training.options import as_seed
 
 __all__ = ["TorchClassifier"]
 
@@ -215,7 +216,7 @@ class TorchClassifier:
         y : Labels or array-like
             ``(n_samples,)`` statements, or plain class names; or a matrix of tags.
         sample_weight : array of shape (n_samples,), optional
-        valid : tuple of (X, labels), optional
+        valid : tuple of (X, labels) or (X, labels, sample_weight), optional
             Rows to watch: the epoch that makes their statements likeliest is kept.
 
         Returns
@@ -511,10 +512,11 @@ class TorchClassifier:
             check_loss = "softmax" if self.loss_ == PRODEN else self.loss_
             inputs_v = self._inputs(valid[0])
             labels_v, _ = read_labels(valid[1], labels.classes, labels.task)
-            _, labels_v = check_valid((inputs_v.rows, labels_v), labels, check_loss)
-            ones = np.ones(len(labels_v), np.float32)
+            read = (inputs_v.rows, labels_v, *valid[2:])
+            _, labels_v = check_valid(read, labels, check_loss)
+            weight_v = valid_weight(read, np.float32)
             held_out = Batches.of(
-                inputs_v, labels_v, ones, np.arange(len(labels_v)), self.loss_, plan
+                inputs_v, labels_v, weight_v, np.arange(len(labels_v)), self.loss_, plan
             )
             return Batches.of(inputs, labels, weight, rows, self.loss_, plan), held_out
         if self.patience is None:

@@ -54,8 +54,8 @@ def partial_cross_entropy(
         What is known, as ``Labels.to_targets()`` gives it: 1 for a class that may be true, 0 for
         one that is ruled out, between for one in doubt; or shares. A row of ones says nothing.
     weight : tensor of shape (n_classes,), optional
-        Weight of each class. A row of evidence counts with the mean weight of its classes
-        (``sum_k w_k weight_k / sum_k w_k``); shares weigh each class's part.
+        Weight of each class, from 0 up. A row of evidence counts with the mean weight of its
+        classes (``sum_k w_k weight_k / sum_k w_k``); shares weigh each class's part.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` divides by the number of rows that say something; with ``weight``, a row of
         evidence counts as its weight, as in ``cross_entropy``. 0 where no row says anything.
@@ -72,7 +72,8 @@ def partial_cross_entropy(
     Raises
     ------
     ValueError
-        For shapes that do not fit, with what to write instead.
+        For shapes that do not fit, with what to write instead; for a weight below 0 (on a device,
+        and in compiled code, the loss is nan instead).
 
     See Also
     --------
@@ -140,7 +141,8 @@ def partial_binary_cross_entropy_with_logits(
     Raises
     ------
     ValueError
-        For shapes that do not fit, with what to write instead.
+        For shapes that do not fit, with what to write instead; for a weight below 0 (on a device,
+        and in compiled code, the loss is nan instead).
 
     See Also
     --------
@@ -158,11 +160,7 @@ def partial_binary_cross_entropy_with_logits(
     smoothing = check_smoothing(label_smoothing)
     logits, targets = _prepare(logits, targets, "multilabel")
     pos_weight = _class_weight("pos_weight", pos_weight, logits)
-    if weight is not None and torch.broadcast_shapes(weight.shape, logits.shape) != logits.shape:
-        raise ValueError(
-            f"weight has shape {tuple(weight.shape)} and the logits {tuple(logits.shape)}; the "
-            "weight must broadcast to the logits"
-        )
+    weight = _entry_weight(weight, logits)
     with torch.autocast(logits.device.type, enabled=False):
         known = (targets == targets).to(targets.dtype)  # nan is not itself
         present = torch.nan_to_num(targets, nan=0.0)
@@ -218,7 +216,7 @@ class PartialCrossEntropyLoss(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_reduction(reduction)
-        self.register_buffer("weight", _as_tensor(weight))
+        self.register_buffer("weight", _as_tensor("weight", weight))
         self.reduction = reduction
         self.label_smoothing = check_smoothing(label_smoothing)
 
@@ -276,8 +274,8 @@ class PartialBCEWithLogitsLoss(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_reduction(reduction)
-        self.register_buffer("weight", _as_tensor(weight))
-        self.register_buffer("pos_weight", _as_tensor(pos_weight))
+        self.register_buffer("weight", _as_tensor("weight", weight))
+        self.register_buffer("pos_weight", _as_tensor("pos_weight", pos_weight))
         self.reduction = reduction
         self.label_smoothing = check_smoothing(label_smoothing)
 
@@ -383,11 +381,39 @@ def _explain_shapes(logits: Tensor, targets: Tensor) -> str:
     return f"{found}; both need shape (..., n_classes), with at least one class"
 
 
-def _as_tensor(weight: Any) -> Tensor | None:
-    """Return a list of weights as a tensor; a tensor stays as it is."""
-    if weight is None or isinstance(weight, Tensor):
-        return weight
-    return torch.as_tensor(weight, dtype=torch.get_default_dtype())
+def _as_tensor(name: str, weight: Any) -> Tensor | None:
+    """Return a list of weights as a tensor; a tensor stays as it is. Below 0 raises."""
+    if weight is None:
+        return None
+    if not isinstance(weight, Tensor):
+        weight = torch.as_tensor(weight, dtype=torch.get_default_dtype())
+    _refuse_negative(name, weight)
+    return weight
+
+
+def _refuse_negative(name: str, weight: Tensor) -> None:
+    if weight.is_meta or bool((weight >= 0).all()):
+        return
+    first = weight[~(weight >= 0)].reshape(-1)[0].item()
+    raise ValueError(f"{name} holds {first:g}; a weight is a number from 0 up")
+
+
+def _usable(name: str, weight: Tensor) -> Tensor:
+    """Return the weights, nan for one below 0; raise where looking costs no wait for a device."""
+    if weight.device.type == "cpu" and not torch.compiler.is_compiling():
+        _refuse_negative(name, weight)
+    return torch.where(weight >= 0, weight, torch.nan)
+
+
+def _entry_weight(weight: Tensor | None, logits: Tensor) -> Tensor | None:
+    if weight is None:
+        return None
+    if torch.broadcast_shapes(weight.shape, logits.shape) != logits.shape:
+        raise ValueError(
+            f"weight has shape {tuple(weight.shape)} and the logits {tuple(logits.shape)}; the "
+            "weight must broadcast to the logits"
+        )
+    return _usable("weight", weight.to(logits.dtype))
 
 
 def _class_weight(name: str, weight: Tensor | None, logits: Tensor) -> Tensor | None:
@@ -398,7 +424,7 @@ def _class_weight(name: str, weight: Tensor | None, logits: Tensor) -> Tensor | 
             f"{name} has shape {tuple(weight.shape)}; it needs one number a class, "
             f"shape ({logits.shape[-1]},)"
         )
-    return weight.to(logits.dtype)
+    return _usable(name, weight.to(logits.dtype))
 
 
 def check_reduction(reduction: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from eitheror.torch._training import OPTIMIZERS, PRECISIONS, SCHEDULES, Plan
 from eitheror.training import Checkpoint
 
-__all__ = ["as_checkpoint", "as_device", "as_seed", "make_plan", "own_randomness"]
+__all__ = ["as_checkpoint", "as_device", "make_plan", "own_randomness"]
 
 # Without `epochs`: as many as make so many steps, within these bounds. Like noise, scale and
 # penalty judged by held-out statements: `benchmarks/complementary_digits.py choose`.
@@ -90,14 +90,3 @@ def own_randomness(device: torch.device) -> Iterator[None]:
     devices = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         yield
-
-
-def as_seed(random_state: Any) -> int:
-    """Return a whole number from an int, a generator, or (None) the system."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    if hasattr(random_state, "randint"):
-        return int(random_state.randint(2**31 - 1))
-    return int(random_state)

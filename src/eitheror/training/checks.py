@@ -5,7 +5,7 @@ Texts and tables of numbers go through the same checks, so that a mistake reads 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,11 @@ __all__ = [
     "check_valid",
     "idle_note",
     "n_rows",
+    "valid_weight",
 ]
+
+Valid: TypeAlias = tuple[Any, Labels] | tuple[Any, Labels, ArrayLike | None]
+"""Held-out inputs and labels, and where there are any the weights of the rows."""
 
 _TAGS_THAT_APPLY = ("pal", "pal-n", "pol")
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -147,13 +151,14 @@ def idle_note(targets: SparseTargets, loss: str) -> str | None:
     )
 
 
-def check_valid(valid: tuple[Any, Labels], labels: Labels, loss: str) -> tuple[Any, Labels]:
+def check_valid(valid: Valid, labels: Labels, loss: str) -> tuple[Any, Labels]:
     """Return the held-out rows with their labels under the classes of the training labels.
 
     Parameters
     ----------
-    valid : tuple of (inputs, Labels)
-        The classes may stand in another order, or some may be missing.
+    valid : tuple of (inputs, Labels) or (inputs, Labels, sample_weight)
+        The classes may stand in another order, or some may be missing. `valid_weight` reads the
+        weights.
     labels : Labels
         The training labels.
     loss : str
@@ -165,7 +170,12 @@ def check_valid(valid: tuple[Any, Labels], labels: Labels, loss: str) -> tuple[A
         For another task, a class that training does not know, a wrong length, or statements that
         say nothing or that the loss cannot read.
     """
-    inputs, held_out = valid
+    if len(valid) not in (2, 3):
+        raise ValueError(
+            f"valid= takes (inputs, labels) or (inputs, labels, sample_weight), got {len(valid)} "
+            "parts"
+        )
+    inputs, held_out = valid[:2]
     check_lengths(inputs, held_out, "validation ")
     if held_out.task != labels.task:
         raise ValueError(
@@ -182,6 +192,28 @@ def check_valid(valid: tuple[Any, Labels], labels: Labels, loss: str) -> tuple[A
             ) from None
     _check_statements(held_out.sparse(), loss, "validation ")
     return inputs, held_out
+
+
+def valid_weight(valid: Valid, dtype: type[_Float]) -> NDArray[_Float]:
+    """Return the weights of the held-out rows that `check_valid` takes; 1 where none came.
+
+    Raises
+    ------
+    ValueError
+        As `check_sample_weight`, and where no row that says something has weight.
+
+    Examples
+    --------
+    >>> valid_weight(([[0.0], [1.0]], Labels(["a", "b"]), [2, 1]), np.float64)
+    array([2., 1.])
+    """
+    given = valid[2] if len(valid) == 3 else None
+    try:
+        weight = check_sample_weight(given, len(valid[1]), dtype)
+        check_speaking(valid[1].sparse(), weight)
+    except ValueError as error:
+        raise ValueError(f"validation rows: {error}") from None
+    return weight
 
 
 def _check_statements(targets: SparseTargets, loss: str, what: str) -> None:

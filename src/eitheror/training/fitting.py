@@ -29,12 +29,14 @@ from eitheror.text import FastTextFeaturizer, Featurizer
 from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
 from eitheror.training.checks import (
+    Valid,
     check_lengths,
     check_sample_weight,
     check_speaking,
     check_targets,
     check_valid,
     idle_note,
+    valid_weight,
 )
 from eitheror.training.examples import Examples
 from eitheror.training.loop import run_epochs
@@ -55,7 +57,7 @@ def fit(
     options: TrainOptions | None = None,
     *,
     sample_weight: ArrayLike | None = None,
-    valid: tuple[Any, Labels] | None = None,
+    valid: Valid | None = None,
     n_jobs: int = 1,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
@@ -75,7 +77,7 @@ def fit(
         What is left None is chosen; see `eitheror.training.options`.
     sample_weight : array of shape (n_samples,), optional
         Weight 2 is the row twice.
-    valid : tuple of (inputs, labels), optional
+    valid : tuple of (inputs, labels) or (inputs, labels, sample_weight), optional
         Held-out rows with the same classes: their likelihood is reported after each epoch, and
         `patience` watches it.
     n_jobs : int
@@ -152,7 +154,7 @@ class _Job:
         given: TrainOptions,
         plan: TrainOptions,
         sample_weight: ArrayLike | None,
-        valid: tuple[Any, Labels] | None,
+        valid: Valid | None,
     ) -> Model:
         """Featurise, choose, train, and put the model together."""
         weight = check_sample_weight(sample_weight, len(labels), np.float32)
@@ -160,14 +162,15 @@ class _Job:
         check_targets(labels, targets, plan.loss)
         check_speaking(targets, weight)
         _tell_idle(targets, plan.loss, self.progress)
+        watched = None
         if valid is not None:
-            valid = check_valid(valid, labels, plan.loss)
+            watched = *check_valid(valid, labels, plan.loss), valid_weight(valid, np.float32)
         targets, weight, column_weight = apply_class_weight(
             plan.class_weight, plan.loss, labels, targets, weight
         )
         featurizer, rows, plan = self._features(texts, labels.n_classes, given, plan)
         whole = Examples(rows, targets, weight)
-        examples, held_out = self._held_out(whole, featurizer, valid, plan)
+        examples, held_out = self._held_out(whole, featurizer, watched, plan)
         trainer = self._trainer(examples, plan, column_weight, _separable(plan, whole, held_out))
         recorded = plan.to_dict()
         if self.vectors is not None:
@@ -225,12 +228,11 @@ class _Job:
         self,
         examples: Examples,
         featurizer: Featurizer | FastTextFeaturizer,
-        valid: tuple[Any, Labels] | None,
+        watched: tuple[Any, Labels, NDArray[np.float32]] | None,
         plan: TrainOptions,
     ) -> tuple[Examples, Examples | None]:
-        if valid is not None:
-            texts, held_out = valid
-            weight = np.ones(len(held_out), dtype=np.float32)
+        if watched is not None:
+            texts, held_out, weight = watched
             rows = featurizer.transform(texts, self.n_jobs)
             return examples, Examples(rows, held_out.sparse().full_sets_unknown(), weight)
         if plan.patience is None:
@@ -347,7 +349,7 @@ def _fit_numbers(
     labels: Labels,
     plan: TrainOptions,
     sample_weight: ArrayLike | None,
-    valid: tuple[Any, Labels] | None,
+    valid: Valid | None,
     n_jobs: int,
     progress: Progress | None,
 ) -> Model:

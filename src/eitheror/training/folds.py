@@ -12,6 +12,7 @@ Sechidis, Tsoumakas, Vlahavas (2011), On the stratification of multi-label data,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -31,7 +32,7 @@ def content_keys(X: Any) -> Keys:
 
     Parameters
     ----------
-    X : array or CSR matrix of shape (n_samples, n_features)
+    X : array, sparse matrix or table of shape (n_samples, n_features), or sequence of texts
 
     Returns
     -------
@@ -43,14 +44,27 @@ def content_keys(X: Any) -> Keys:
     >>> keys = content_keys(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]))
     >>> bool(keys[0] == keys[2]), bool(keys[0] == keys[1])
     (True, False)
+    >>> len(set(content_keys(["red apple", "blue sky", "red apple"]).tolist()))
+    2
     """
-    if hasattr(X, "indptr"):
-        spans = zip(X.indptr[:-1], X.indptr[1:], strict=True)
-        rows = (X.indices[a:b].tobytes() + X.data[a:b].tobytes() for a, b in spans)
-    else:
-        rows = (row.tobytes() for row in X)
-    digests = b"".join(blake2b(row, digest_size=8).digest() for row in rows)
+    digests = b"".join(blake2b(row, digest_size=8).digest() for row in _row_bytes(X))
     return np.frombuffer(digests, dtype="<u8")
+
+
+def _row_bytes(X: Any) -> Iterator[bytes]:
+    if hasattr(X, "indptr") or hasattr(X, "tocsr"):
+        X = X.tocsr() if hasattr(X, "tocsr") else X
+        X = X if getattr(X, "has_sorted_indices", True) else X.sorted_indices()
+        spans = zip(X.indptr[:-1], X.indptr[1:], strict=True)
+        return (X.indices[a:b].tobytes() + X.data[a:b].tobytes() for a, b in spans)
+    # an array of texts would be as wide as the longest
+    texts = isinstance(X, Sequence) and all(isinstance(row, str) for row in X)
+    rows = X if texts else np.asarray(X)
+    if isinstance(rows, np.ndarray) and rows.dtype.kind in "biuf":
+        return (row.tobytes() for row in rows)
+    listed = rows.tolist() if isinstance(rows, np.ndarray) else rows
+    spelt = (row if isinstance(row, str) else repr(row) for row in listed)
+    return (text.encode("utf-8", "surrogatepass") for text in spelt)
 
 
 def deal_folds(

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from eitheror.labels import Labels, SparseTargets
 from eitheror.model import LinearParameters
-from eitheror.training.checks import check_lengths, check_sample_weight, check_speaking, check_valid
+from eitheror.training.checks import (
+    Valid,
+    check_lengths,
+    check_sample_weight,
+    check_speaking,
+    check_valid,
+    valid_weight,
+)
 from eitheror.training.folds import content_keys, deal_folds
 from eitheror.training.objectives import OBJECTIVES
 from eitheror.training.options import TrainOptions
@@ -77,7 +84,7 @@ def fit_numeric(
     options: TrainOptions,
     *,
     sample_weight: Any = None,
-    valid: tuple[Any, Labels] | None = None,
+    valid: Valid | None = None,
     n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> NumericFit:
@@ -100,7 +107,7 @@ def fit_numeric(
         held-out rows, `valid` or else the share ``validation`` of the training rows.
     sample_weight : array of shape (n_samples,), optional
         Weight 2 is the row twice.
-    valid : tuple of (X, Labels), optional
+    valid : tuple of (X, Labels) or (X, Labels, sample_weight), optional
         Held-out rows: the best iteration on them is kept, and ``l2="auto"`` looks at them
         (without them, at folds of the training rows).
     n_jobs : int
@@ -123,8 +130,9 @@ def fit_numeric(
     targets = labels.sparse()
     weight = check_sample_weight(sample_weight, len(targets), np.float64)
     check_speaking(targets, weight)
+    watched = None
     if valid is not None:
-        valid = check_valid(valid, labels, options.loss)
+        watched = *check_valid(valid, labels, options.loss), valid_weight(valid, np.float64)
     scaler = Standardiser.fit(X, weight)
     class_weight = balanced_or_given(options.class_weight, labels, targets, weight)
     statement_weight = row_weights(targets, class_weight) * weight
@@ -139,8 +147,8 @@ def fit_numeric(
             threads,
         )
         everything = np.arange(len(targets))
-        if valid is not None:
-            held_out = _held_out(setup, scaler, valid, X.shape[1])
+        if watched is not None:
+            held_out = _held_out(setup, scaler, *watched, X.shape[1])
         elif options.patience is not None:
             everything, held_out = _hold_out(setup, rows, options.validation)
         else:
@@ -174,16 +182,20 @@ def _given_l2(l2: float | str | None) -> float | None:
 
 
 def _held_out(
-    setup: Setup, scaler: Standardiser, valid: tuple[Any, Labels], n_features: int
+    setup: Setup,
+    scaler: Standardiser,
+    inputs: Any,
+    labels: Labels,
+    weight: NDArray[np.float64],
+    n_features: int,
 ) -> Problem | None:
-    X = as_matrix(valid[0])
+    X = as_matrix(inputs)
     if X.shape[1] != n_features:
         raise ValueError(
             f"the validation inputs have {X.shape[1]} features and the training inputs "
             f"{n_features}; expected the same columns"
         )
-    targets = valid[1].sparse()
-    return setup.problem(scaler.transform(X), targets, np.ones(len(targets)))
+    return setup.problem(scaler.transform(X), labels.sparse(), weight)
 
 
 def _hold_out(setup: Setup, rows: _Rows, share: float) -> tuple[NDArray[np.int64], Problem | None]:

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from eitheror.labels import ClassName, suggest
 from eitheror.losses import LOSSES
 
-__all__ = ["TrainOptions", "resolve", "text_options"]
+__all__ = ["TrainOptions", "as_seed", "resolve", "text_options"]
 
 FEATURES = ("auto", "embedding", "tfidf", "numeric")
 OPTIMIZERS = ("sgd", "adagrad")
@@ -176,10 +178,11 @@ class TrainOptions:
                     f"{name}={value!r} ({_on_command_line(name)}): "
                     f"expected a whole number from {low} up"
                 )
-        if self.lr is not None and not 0 < self.lr < float("inf"):
+        if self.lr is not None and not (_is_number(self.lr) and 0 < self.lr < float("inf")):
             raise ValueError(f"lr={self.lr!r}: expected a number above 0")
-        if isinstance(self.l2, int | float) and not 0 <= self.l2 < float("inf"):
-            raise ValueError(f"l2={self.l2!r}: expected 0 or a number above")
+        if self.l2 is not None and not isinstance(self.l2, str):
+            if not (_is_number(self.l2) and 0 <= self.l2 < float("inf")):
+                raise ValueError(f"l2={self.l2!r}: expected 0 or a number above")
         _check_char_ngrams(self.char_ngrams)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing!r}: expected 0 <= value < 1")
@@ -192,7 +195,7 @@ class TrainOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain JSON values, without None and what the features ignore."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
+        given = {name: _plain(value) for name, value in asdict(self).items() if value is not None}
         if self.char_ngrams is not None:
             given["char_ngrams"] = list(self.char_ngrams)
         if isinstance(self.class_weight, Mapping):
@@ -205,6 +208,15 @@ class TrainOptions:
 def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:
     if value not in words:
         raise ValueError(f"unknown {name} {value!r}{suggest(str(value), words)}")
+
+
+def _is_number(value: Any) -> bool:
+    numbers = (int, float, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _on_command_line(name: str) -> str:
@@ -232,6 +244,17 @@ def _refuse_text_only(options: TrainOptions) -> None:
                 f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for a "
                 "table of numbers, whose linear model is fitted to all rows at once; leave it out"
             )
+
+
+def as_seed(random_state: Any) -> int:
+    """Return a whole number from an int, a generator, or (None) the system."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if hasattr(random_state, "randint"):
+        return int(random_state.randint(2**31 - 1))
+    return int(random_state)
 
 
 def resolve(
