@@ -31,10 +31,13 @@ LAYERS = {
     "sklearn": 3,
     "torch": 3,
     "review": 4,
+    "search": 4,
     "cli": 5,
 }
 # Within one layer these imports are wanted; nothing goes the other way.
 SAME_LAYER = {
+    ("decide", "_kernels"),
+    ("decide", "text"),  # threads
     ("text", "_kernels"),
     ("losses", "_kernels"),
     ("training", "model"),
@@ -56,6 +59,7 @@ HEAVY = {
     "jax": {"jax"},
     "keras": {"keras"},
     "transformers": {"hf"},
+    "optuna": set(),
     "tensorflow": set(),
     "pandas": set(),
     "pyarrow": set(),

@@ -112,7 +112,7 @@ class TestFrame:
         ("words", "expected"),
         [
             (["trian"], 'Did you mean "train"'),
-            (["train", "a.jsonl"], "--output requires an argument"),
+            (["train", "a.jsonl"], "requires an argument"),
             (["train", "a.jsonl", "-o", "m", "--epohc", "3"], "--epoch"),
             (["train", "a.jsonl", "-o", "m", "--epoch", "x"], "--epoch"),
             (["train", "-o", "m"], "FILES"),
@@ -440,8 +440,8 @@ class TestPredict:
         assert 1 == result.out.count("\t")
 
 
-class TestEvaluateAndTune:
-    """Scores, and the decision rule."""
+class TestEvaluate:
+    """Scores."""
 
     def test_evaluate_contract(self, run, models):
         """The JSON report has the keys that scripts rely on."""
@@ -471,56 +471,6 @@ class TestEvaluateAndTune:
             report["unseen_labels"],
             report["metrics"]["accuracy"]["upper"],
         )
-
-    def test_tune_replaces_only_the_decision(self, run, models, tmp_path):
-        """The tensors stay as they were, byte by byte; the report has the four keys."""
-        folder = copied(models, "tags", tmp_path / "m")
-        before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        report = run(
-            "tune", "m", DEMO / "tags_valid.jsonl", "--metric", "jaccard_micro", "--json"
-        ).json
-        assert {"metric", "decision", "score_cross_fitted", "score_on_file"} == set(report)
-        assert before["model.safetensors"] == (folder / "model.safetensors").read_bytes()
-        old, new = (
-            json.loads(before["config.json"]),
-            json.loads((folder / "config.json").read_text()),
-        )
-        changed = {key for key in new if new[key] != old.get(key)}
-        assert {"decision"} <= changed <= {"decision", "calibration"}
-
-    def test_tuning_helps_on_other_rows(self, run, models, tmp_path):
-        """A rule tuned on held-out rows scores no less on the test rows than the default cut."""
-        copied(models, "tags", tmp_path / "m")
-        before = run("evaluate", "m", DEMO / "tags_test.jsonl", "--json").json["metrics"]
-        run("tune", "m", DEMO / "tags_valid.jsonl", "--metric", "jaccard_micro")
-        after = run("evaluate", "m", DEMO / "tags_test.jsonl", "--json").json
-        assert before["jaccard_micro"]["lower"] <= after["metrics"]["jaccard_micro"]["lower"]
-
-    @pytest.mark.parametrize("words", [[], ["--per-class"], ["--at-least-one"]])
-    def test_a_tag_the_model_does_not_know_counts_as_missed(self, run, models, tmp_path, words):
-        """Tuning on a file with a new tag works, and the stored rule still fits the model."""
-        copied(models, "tags", tmp_path / "m")
-        rows = (DEMO / "tags_valid.jsonl").read_text()
-        file = ["tune", "m", "-", "--metric", "f1_micro", "--json", *words]
-        before = run(*file, stdin=rows).json
-        after = run(*file, stdin=rows + '{"text": "new", "tags": ["new"]}\n' * 5).json
-        assert after["score_cross_fitted"] < before["score_cross_fitted"]
-        assert 0 == run("predict", "m", "-", stdin="charged twice\n").code
-
-    def test_too_few_rows_to_tune_on_are_refused(self, run, models, tmp_path):
-        """Four rows are no basis for a decision rule."""
-        copied(models, "tags", tmp_path / "m")
-        result = run(
-            "tune", "m", "-", "--metric", "f1_micro", stdin='{"text": "x", "tags": ["bug"]}\n'
-        )
-        assert (2, True) == (result.code, "tuning needs 5" in result.err)
-
-    def test_tune_is_refused_where_one_class_is_true(self, run, models):
-        """There is nothing to tune for a model of one true class."""
-        result = run(
-            "tune", models / "tickets", DEMO / "tickets_test.jsonl", "--metric", "f1_macro"
-        )
-        assert (2, True) == (result.code, "nothing to tune" in result.err)
 
 
 class TestAuditConvertInfo:

@@ -306,7 +306,8 @@ def test_all_unknown_leaves_everything_open():
     )["metrics"]
     assert (0.0, 1.0) == (report["accuracy"]["lower"], report["accuracy"]["upper"])
     assert report["log_loss"] == {"lower": None, "upper": None, "interval": None, "rows": 0}
-    assert report["calibration_error"]["lower"] is None
+    error = report["calibration_error"]
+    assert (pytest.approx(0.3), pytest.approx(0.7)) == (error["lower"], error["upper"])
 
 
 # --- single scores --------------------------------------------------------------------------
@@ -391,14 +392,20 @@ def test_log_loss_of_the_impossible_is_infinite():
     assert sure["log_loss"]["lower"] == 0.0
 
 
-def test_calibration_error_uses_fully_known_rows():
-    """The gap between probability and frequency, over rows that leave nothing open."""
-    labels = Labels(["a", "b", either("a", "b")])
-    error, rows = metrics.calibration_error(labels, [[0.9, 0.1]] * 3)
-    assert (0.4, 2) == (pytest.approx(error), rows)
+def test_calibration_error_is_a_range_where_rows_are_open():
+    """The gap between probability and frequency, for the truths that suit it best and worst."""
+    labels = Labels(["a", "b", either("a", "b"), either("b", "c")], classes=["a", "b", "c"])
+    known = metrics.calibration_error(labels[[0, 1]], [[0.9, 0.05, 0.05]] * 2)
+    assert (pytest.approx(0.4), pytest.approx(0.4)) == known[:2]
+    # of four rows at .9 one or two come true
+    bounds = metrics.calibration_error(labels, [[0.9, 0.05, 0.05]] * 4)
+    assert (pytest.approx(0.4), pytest.approx(0.65)) == bounds[:2]
+    assert bounds.interval is None
+    entry = metrics.evaluate(labels, [[0.9, 0.05, 0.05]] * 4)["metrics"]["calibration_error"]
+    assert (bounds.lower, bounds.upper, 4) == (entry["lower"], entry["upper"], entry["rows"])
     calm = tag_labels([[1, 0], [0, 0], [np.nan, 1]], ["a", "b"])
-    error, rows = metrics.calibration_error(calm, [[0.5, 0.0]] * 3)
-    assert (0.0, 2) == (pytest.approx(error), rows)
+    bounds = metrics.calibration_error(calm, [[0.5, 0.0]] * 3)
+    assert (pytest.approx(1.5 / 6), pytest.approx(1.5 / 6)) == bounds[:2]
 
 
 # --- intervals ------------------------------------------------------------------------------
@@ -466,12 +473,15 @@ def test_intervals_cover_the_true_score():
     assert 0.92 <= inside / 400 <= 0.98
 
 
-def test_no_interval_where_no_spread_was_seen():
-    """Equal rows say nothing about the spread of a mean, and one row even less."""
+def test_one_row_has_no_interval_and_equal_rows_have_a_wide_one():
+    """Five rows, all right, leave room for wrong ones; a single row says nothing about spread."""
     flat = mean_of(np.ones(5))
-    assert between(flat, flat).interval is None
+    low, high = between(flat, flat).interval
+    assert low < 0.6
+    assert 1.0 == high
     single = mean_of(np.ones(1))
     assert between(single, single).interval is None
+    assert between(flat, flat, top=float("inf")).interval is None  # a loss without any spread
 
 
 # --- messages -------------------------------------------------------------------------------
@@ -487,7 +497,9 @@ def test_no_interval_where_no_spread_was_seen():
         (lambda: metrics.evaluate(Labels(["a", "b"]), [[0.5, np.nan]] * 2), "nan in row 0"),
         (lambda: metrics.evaluate(Labels(["a", "b"]), np.eye(2), ["a"]), "names 1 classes"),
         (
-            lambda: metrics.evaluate(Labels(["a", "b"]), np.eye(2), decision=decide.Threshold(0.0)),
+            lambda: metrics.paired_difference(
+                Labels(["a", "b"]), np.eye(2), np.eye(2), decision=decide.Threshold(0.0)
+            ),
             r"row 0 names 2; decide with Argmax\(\)",
         ),
         (

@@ -221,7 +221,7 @@ def test_loading_and_predicting_a_few_lines_does_not_start_numba(saved):
 @pytest.mark.parametrize("per_class", [False, True])
 def test_a_tuned_model_decides_as_it_was_scored(per_class, tmp_path, capsys):
     """Decisions of the saved model on the tuning rows have the score that tune reports."""
-    from eitheror.cli._tune import tune
+    from eitheror.cli._tune import TagFlags, tune
 
     text_model("linear", "ova").save(tmp_path / "m")
     texts = [f"{text} {number}" for number, text in enumerate(TEXTS * 3)]
@@ -231,8 +231,8 @@ def test_a_tuned_model_decides_as_it_was_scored(per_class, tmp_path, capsys):
         for text, row in zip(texts, truth.tolist(), strict=True)
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
-    tune(tmp_path / "m", tmp_path / "rows.jsonl", metric="f1_micro", per_class=per_class,
-         as_json=True)  # fmt: skip
+    flags = TagFlags(metric="f1_micro", per_class=per_class)
+    tune(tmp_path / "m", tmp_path / "rows.jsonl", tags=flags, as_json=True)
     report = json.loads(capsys.readouterr().out)
     model = load(tmp_path / "m")
     chosen = model.rule().predict(model.predict_proba(texts))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         losses,
         metrics,
         noise,
+        report,
         sklearn,
         torch,
     )
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
     from eitheror.metrics import evaluate
     from eitheror.model import import_fasttext, load
+    from eitheror.search import tune_hyperparameters
     from eitheror.sklearn import LinearClassifier, PartialLabelClassifier, TextClassifier
 
 __version__ = "0.1.0"
@@ -77,17 +79,20 @@ __all__ = [
     "noise",
     "not_",
     "read",
+    "report",
     "sklearn",
     "soft",
     "tags",
     "torch",
+    "tune_hyperparameters",
     "unknown",
     "votes",
     "write",
 ]
 
 _MODULES = (
-    *("annotators", "audit", "decide", "files", "labels", "losses", "metrics", "noise", "sklearn"),
+    *("annotators", "audit", "decide", "files", "labels", "losses", "metrics", "noise"),
+    *("report", "sklearn"),
     *("hf", "jax", "keras", "torch"),  # each needs its framework
 )
 _HOME = {
@@ -99,6 +104,7 @@ _HOME = {
     "import_fasttext": "model",
     "load": "model",
     "read": "files",
+    "tune_hyperparameters": "search",
     "write": "files",
 }
 

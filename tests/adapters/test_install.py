@@ -114,6 +114,25 @@ def test_a_missing_framework_is_named(adapter):
     assert expected == python(code, hidden={framework})
 
 
+def test_a_missing_optuna_is_named():
+    """A search without Optuna: ImportError says what to install, and the extra holds it."""
+    code = (
+        "import eitheror as eo\n"
+        "rows = [[float(i)] for i in range(120)]\n"
+        "try:\n    eo.tune_hyperparameters(rows, ['a', 'b'] * 60)\n"
+        "except ImportError as error:\n    print(type(error).__name__, error)\n"
+    )
+    expected = (
+        "ImportError eitheror.tune_hyperparameters needs Optuna, which is not installed: "
+        "pip install 'eitheror[tune]'"
+    )
+    assert expected == python(code, hidden={"optuna"})
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert any(
+        line.startswith("optuna") for line in pyproject["project"]["optional-dependencies"]["tune"]
+    )
+
+
 def test_a_missing_backend_of_keras_is_named():
     """Keras without its backend: which package is missing, and how to choose another."""
     installed("keras")

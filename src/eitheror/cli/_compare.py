@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from eitheror.cli._model import name_of
 from eitheror.cli._options import (
     FileOptions,
     Inputs,
@@ -16,11 +17,10 @@ from eitheror.cli._options import (
     count,
     print_json,
     report_skipped,
+    seconds_in,
 )
 
 __all__ = ["compare"]
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def compare(
@@ -44,7 +44,7 @@ def compare(
         str | None,
         Parameter(
             show_default=False,
-            help="Time, as 60s or 5m: no fold is begun that would go beyond it.",
+            help="Time, as 60s or 5m: no fold but the first is begun that would go beyond it.",
         ),
     ] = None,
     report: Annotated[
@@ -78,29 +78,34 @@ def compare(
         from eitheror.report.page import checked_target
 
         checked_target(report)
-    seconds = None if budget is None else _seconds(budget)
+    seconds = None if budget is None else seconds_in(budget, "--budget")
     table = read_table(files, task=task, **layout.keywords())
     report_skipped(table.skipped)
-    if table.weight is not None:
-        print("the rows' weights are not used in a comparison", file=sys.stderr)
     progress = _Progress()
-    found = eo.compare(
-        table.inputs,
-        table.labels,
-        strategy,
-        metric=metric,
-        folds=folds,
-        budget=seconds,
-        random_state=seed,
-        n_jobs=thread or -1,
-        progress=progress,
-        resume=resume,
-    )
-    progress.end()
+    try:
+        found = eo.compare(
+            table.inputs,
+            table.labels,
+            strategy,
+            sample_weight=table.weight,
+            metric=metric,
+            folds=folds,
+            budget=seconds,
+            random_state=seed,
+            n_jobs=thread or -1,
+            progress=progress,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        if resume is not None:
+            print(f"finished fits are in {resume}; the same command goes on", file=sys.stderr)
+        raise
+    finally:
+        progress.end()
     if report is not None:
         from eitheror.report import comparison_page, write_page
 
-        write_page(report, comparison_page(found.to_dict(), f"Comparison: {', '.join(files)}"))
+        write_page(report, comparison_page(found.to_dict(), f"Comparison: {name_of(files)}"))
         print(f"{report} written", file=sys.stderr)
     if as_json:
         print_json(found.to_dict())
@@ -108,22 +113,11 @@ def compare(
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in found.kinds.items())
     print(f"{count(len(table), 'row')}: {kinds}")
     print(found)
+    for note in found.notes:
+        print(note)
     for name, reason in found.refused.items():
         print(f"not tried: {name} ({reason})")
     return 0
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds in `60s`, `5m` or `1h`."""
-    unit = _UNITS.get(text[-1:], None)
-    number = text[:-1] if unit else text
-    try:
-        value = float(number) * (unit or 1.0)
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise ValueError(f"--budget {text}: expected a time such as 60s, 5m or 1h")
-    return value
 
 
 class _Progress:
@@ -133,11 +127,13 @@ class _Progress:
         self.shown = sys.stderr.isatty()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if self.shown:
+        line = "scoring"
+        if event["event"] == "fit":
             line = (
                 f"{event['done']} of {event['total']}: {event['strategy']}, fold {event['fold']}; "
                 f"about {event['seconds_left']:.0f} s left"
             )
+        if self.shown:
             print(f"\r{line:<78}", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:

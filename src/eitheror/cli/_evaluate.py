@@ -1,10 +1,13 @@
-"""`eitheror evaluate`: a model and a file in, scores out."""
+"""`eitheror evaluate`: a model and a file in, scores out, and a page that explains them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
-from eitheror.cli._model import read_for_model
+from cyclopts import Parameter
+
+from eitheror.cli._model import name_of, read_for_model
 from eitheror.cli._options import (
     FileOptions,
     Input,
@@ -19,25 +22,9 @@ from eitheror.cli._options import (
 
 if TYPE_CHECKING:
     from eitheror.files import Table
+    from eitheror.model import Model
 
-__all__ = ["evaluate"]
-
-_ABOUT = {
-    "accuracy": "rows decided right",
-    "precision_at_1": "most probable classes that are true",
-    "recall_at_1": "true classes that are the most probable one",
-    "precision_at_5": "five most probable classes that are true",
-    "f1_micro": "F1 over all decisions together",
-    "f1_macro": "F1, mean over classes",
-    "f1_samples": "F1, mean over rows",
-    "jaccard_micro": "Jaccard index over all decisions together",
-    "jaccard_macro": "Jaccard index, mean over classes",
-    "jaccard_samples": "Jaccard index, mean over rows",
-    "hamming": "single yes or no decisions that are wrong",
-    "log_loss": "mean loss of the statements",
-    "calibration_error": "distance between probability and frequency",
-}
-_MULTICLASS = ("accuracy", "f1_macro", "log_loss", "calibration_error")
+__all__ = ["evaluate", "print_scores", "report_of", "scores_of"]
 
 
 def evaluate(
@@ -45,6 +32,19 @@ def evaluate(
     file: Input,
     /,
     *,
+    report: Annotated[
+        str | None, Parameter(show_default=False, help="HTML file for the report.")
+    ] = None,
+    learning_curve: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="A file the model was trained on, may be given several times: train again on an "
+            "eighth, a quarter, half and all of these rows, score each, and say whether more rows "
+            "still help.",
+        ),
+    ] = None,
     layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
     thread: Threads = None,
     as_json: Json = False,
@@ -60,26 +60,101 @@ def evaluate(
     """
     import eitheror as eo
 
+    if report is not None:  # now, and not after a learning curve
+        from eitheror.report.page import checked_target
+
+        checked_target(report)
     fitted = eo.load(model)
     table = read_for_model(fitted, file, layout)
     report_skipped(table.skipped)
     proba = fitted.predict_proba(table.inputs, n_jobs=thread or -1)
-    report = eo.evaluate(
-        table.labels, proba, fitted.classes, fitted.rule(), meaning=fitted.proba_meaning
-    )
-    print_json(report) if as_json else _print_report(report, table)
+    found = report_of(fitted, table, proba) if report else scores_of(fitted, table, proba)
+    if learning_curve:
+        found["learning_curve"] = _learning_curve(
+            fitted, learning_curve, table, layout, thread or -1
+        )
+    if report is not None:
+        from eitheror.report import model_page, write_page
+
+        write_page(report, model_page(found, f"{model} on {name_of(file)}"))
+        print(f"{report} written", file=sys.stderr)
+    if as_json:
+        print_json(found)
+        return 0
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in table.labels.kind_counts().items())
+    print(f"{count(found['n'], 'row')}: {kinds}")
+    if found["unseen_labels"]:
+        print(f"{count(found['unseen_labels'], 'label')} of classes that the model does not know")
+    print(f"decision: {found['decision']}")
+    print_scores(found)
+    if learning_curve:
+        _print_curve(found["learning_curve"])
     return 0
 
 
-def _print_report(report: dict[str, Any], table: Table) -> None:
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in table.labels.kind_counts().items())
-    print(f"{count(report['n'], 'row')}: {kinds}")
-    if report["unseen_labels"]:
-        print(f"{count(report['unseen_labels'], 'label')} of classes that the model does not know")
-    print(f"decision: {report['decision']}")
-    names = report["metrics"] if report["task"] == "multilabel" else _MULTICLASS
-    rows = [(name, score(report["metrics"][name]), _ABOUT.get(name, "")) for name in names]
-    rows = [row for row in rows if row[1]]
+def scores_of(fitted: Model, table: Table, proba: Any) -> dict[str, Any]:
+    """Return `evaluate` of a model on the rows of a file."""
+    import eitheror as eo
+
+    return eo.evaluate(
+        table.labels, proba, fitted.classes, fitted.rule(), meaning=fitted.proba_meaning
+    )
+
+
+def report_of(fitted: Model, table: Table, proba: Any) -> dict[str, Any]:
+    """Return `model_report` of a model on the rows of a file."""
+    from eitheror.report import model_report
+
+    history = fitted.options.get("history")
+    return model_report(
+        table.labels,
+        proba,
+        fitted.classes,
+        fitted.rule(),
+        meaning=fitted.proba_meaning,
+        inputs=table.inputs,
+        where=table.where,
+        history=history if isinstance(history, list) else None,
+    )
+
+
+def print_scores(found: dict[str, Any]) -> None:
+    """Print each score with its range, interval and meaning, one a line."""
+    from eitheror.report.words import shown_scores
+
+    rows = [(name, score(entry), about) for name, entry, about in shown_scores(found)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, about in rows:
         print(f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {about}".rstrip())
+
+
+def _learning_curve(
+    fitted: Model, trained_on: list[str], test: Table, layout: FileOptions, n_jobs: int
+) -> dict[str, Any]:
+    from eitheror.report import learning_curve
+
+    table = read_for_model(fitted, trained_on, layout)
+    report_skipped(table.skipped)
+    return learning_curve(
+        fitted,
+        table.inputs,
+        table.labels,
+        test.inputs,
+        test.labels,
+        sample_weight=table.weight,
+        n_jobs=n_jobs,
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+
+
+def _progress(event: dict[str, Any]) -> None:
+    line = f"training {event['done'] + 1} of {event['total']}: {count(event['rows'], 'row')}"
+    print(f"\r{line:<60}", end="\r", file=sys.stderr, flush=True)
+
+
+def _print_curve(curve: dict[str, Any]) -> None:
+    print(f"learning curve, {curve['metric']} ({curve['decision']}):")
+    width = max(len(f"{point['rows']:,}") for point in curve["points"])
+    for point in curve["points"]:
+        print(f"  {point['rows']:>{width},} rows  {score(point)}  {point['seconds']:.1f} s")
+    print(curve["verdict"])

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from eitheror.files import Row, Table
     from eitheror.model import Model
 
-__all__ = ["input_of", "inputs_of", "keywords_for", "read_for_model"]
+__all__ = ["input_of", "inputs_of", "keywords_for", "name_of", "read_for_model"]
 
 
 def keywords_for(model: Model, layout: FileOptions) -> dict[str, Any]:
@@ -20,8 +20,22 @@ def keywords_for(model: Model, layout: FileOptions) -> dict[str, Any]:
     return keywords
 
 
-def read_for_model(model: Model, file: str, layout: FileOptions) -> Table:
-    """Read labelled rows; classes that the model does not know are added behind its own."""
+def name_of(file: str | list[str]) -> str:
+    """Return one or several files as a message names them.
+
+    >>> name_of("-"), name_of(["a.csv", "b.csv"])
+    ('stdin', 'a.csv, b.csv')
+    """
+    if isinstance(file, str):
+        return "stdin" if file == "-" else file
+    return ", ".join(map(name_of, file))
+
+
+def read_for_model(model: Model, file: str | list[str], layout: FileOptions) -> Table:
+    """Read labelled rows; classes that the model does not know are added behind its own.
+
+    `file` is one file or a list of files that are read as one.
+    """
     from eitheror import files
     from eitheror.labels import DataError
 
@@ -30,7 +44,7 @@ def read_for_model(model: Model, file: str, layout: FileOptions) -> Table:
         keywords["classes"], keywords["new_classes"] = model.classes, True
     table = files.read_table(file, task=model.task, need_labels=False, **keywords)
     if not len(table):
-        raise DataError("stdin" if file == "-" else file, "there is no row left to work on")
+        raise DataError(name_of(file), "there is no row left to work on")
     _check_kind(model, isinstance(table.inputs, list), table.where(0))
     return table
 

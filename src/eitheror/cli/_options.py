@@ -30,8 +30,11 @@ __all__ = [
     "print_json",
     "report_skipped",
     "score",
+    "seconds_in",
     "spelt",
 ]
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 STDIO: Final = "\0-"
 """Stands for a lone `-` while the words are parsed, where `-` would begin an option."""
@@ -179,6 +182,22 @@ def score(entry: dict[str, Any]) -> str:
         return ""
     text = f"{lower:.3f}" if upper - lower < 5e-4 else f"{lower:.3f} to {upper:.3f}"
     return text + (f" (95 %: {interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def seconds_in(time: str, option: str) -> float:
+    """Return the seconds in `60s`, `5m` or `1h`; a bare number is seconds.
+
+    >>> seconds_in("5m", "--budget"), seconds_in("90", "--budget")
+    (300.0, 90.0)
+    """
+    unit = _UNITS.get(time[-1:], None)
+    try:
+        value = float(time[:-1] if unit else time) * (unit or 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{option} {time}: expected a time such as 60s, 5m or 1h")
+    return value
 
 
 def spelt(options: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from eitheror.cli._autotune import AutotuneFlags, autotune, print_search
 from eitheror.cli._options import (
     FILES,
     FileOptions,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from eitheror.files import Table
     from eitheror.labels import Labels
     from eitheror.model import Model
-    from eitheror.training import TrainOptions
+    from eitheror.search import SearchResult
+    from eitheror.training import Checkpoint, TrainOptions
 
 __all__ = ["train"]
 
@@ -92,8 +94,13 @@ class TrainFlags:
         Parameter(help="Stop after that many passes without gain on the held-out rows."),
     ] = None
     validation: Annotated[
-        float, Parameter(help="Part of the rows held out for --patience without --valid.")
-    ] = 0.1
+        float | None,
+        _Default,
+        Parameter(
+            help="Part of the rows held out for --patience (0.1) or --autotune (0.2) without "
+            "--valid."
+        ),
+    ] = None
     seed: Annotated[int, Parameter(help="Same seed and data, same model.")] = 0
     hogwild: Annotated[
         bool,
@@ -129,7 +136,7 @@ class TrainFlags:
             label_smoothing=self.label_smoothing,
             class_weight=self.class_weight,
             patience=self.patience,
-            validation=self.validation,
+            validation=0.1 if self.validation is None else self.validation,
             seed=self.seed,
             hogwild=self.hogwild,
             **ngrams,
@@ -155,6 +162,7 @@ def train(
         Task | None, Parameter(help="One class true, or any number [default: told by the file].")
     ] = None,
     flags: TrainFlags = TrainFlags(),
+    how: AutotuneFlags = AutotuneFlags(),  # noqa: B008  # frozen
     layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
     thread: Threads = None,
     checkpoint_every: Annotated[
@@ -174,42 +182,78 @@ def train(
     """
     from eitheror import files as io
     from eitheror.model import check_output
-    from eitheror.training import Checkpoint, fit
+    from eitheror.training import fit
 
     if output == "-":
         raise ValueError("a model is a folder, which standard output cannot be: -o MODEL")
     check_output(output)
+    searches = how.wanted()
+    saved = _checkpoint(output, checkpoint_every, resume, searches)
+    if searches and pretrained_vectors is not None:
+        raise ValueError(
+            "--autotune searches features and widths, which --pretrained-vectors fixes: leave one "
+            "of them out"
+        )
     table = io.read_table(files, task=task, **layout.keywords())
     report_skipped(table.skipped)
     held_out = None if valid is None else _read_valid(valid, table, layout)
-    saved = Checkpoint(f"{output.rstrip('/')}.checkpoint", every=checkpoint_every or 1)
-    if resume and not saved.exists():
-        print(f"{saved.path}: no checkpoint there, so training starts over", file=sys.stderr)
-    progress = _Progress()
+    watched = None if held_out is None else _watched(held_out, table.labels.n_classes)
+    progress, found, n_jobs = _Progress(), None, thread or -1
     start = time.perf_counter()
-    model = fit(
-        table.inputs,
-        table.labels,
-        flags.options(),
-        sample_weight=table.weight,
-        valid=None if held_out is None else _watched(held_out, table.labels.n_classes),
-        n_jobs=thread or -1,
-        progress=progress,
-        checkpoint=saved if checkpoint_every or resume else None,
-        resume=resume,
-        vectors=pretrained_vectors,
-    )
-    progress.end()
+    if searches:
+        found = autotune(
+            how,
+            table,
+            None if watched is None else watched[:2],
+            flags.options(),
+            validation=flags.validation,
+            n_jobs=n_jobs,
+        )
+        model, held_out = found.model, None  # the held-out rows are scored by the search
+    else:
+        model = fit(
+            table.inputs,
+            table.labels,
+            flags.options(),
+            sample_weight=table.weight,
+            valid=watched,
+            n_jobs=n_jobs,
+            progress=progress,
+            checkpoint=saved,
+            resume=resume,
+            vectors=pretrained_vectors,
+        )
+        progress.end()
     if table.feature_names is not None:
         model.feature_names = table.feature_names
     model.save(output)
-    report = _report(model, table, held_out, thread or -1) | {
+    report = _report(model, table, held_out, n_jobs) | {
         "notes": progress.notes,
         "seconds": round(time.perf_counter() - start, 1),
         "model": output,
     }
-    print_json(report) if as_json else _print_report(report)
+    if as_json:
+        print_json(report if found is None else report | {"search": found.to_dict()})
+    else:
+        _print_report(report, found)
     return 0
+
+
+def _checkpoint(output: str, every: int | None, resume: bool, searches: bool) -> Checkpoint | None:
+    """Return where to keep the state between passes, if anywhere."""
+    from eitheror.training import Checkpoint
+
+    if every is None and not resume:
+        return None
+    if searches:
+        raise ValueError(
+            "--autotune trains many models, and --resume and --checkpoint-every are about one: "
+            "leave these out"
+        )
+    saved = Checkpoint(f"{output.rstrip('/')}.checkpoint", every=every or 1)
+    if resume and not saved.exists():
+        print(f"{saved.path}: no checkpoint there, so training starts over", file=sys.stderr)
+    return saved
 
 
 class _Progress:
@@ -262,18 +306,20 @@ def _check_alike(inputs: Any, held_out: Table) -> None:
         )
 
 
-def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels]:
-    """Return the held-out rows that name no class which the training files lack."""
+def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels, Any]:
+    """Return the held-out rows that name no class which the training files lack, with weights."""
     import numpy as np
 
-    labels = held_out.labels
+    labels, weight = held_out.labels, held_out.weight
+    if weight is None:
+        weight = np.ones(len(labels))
     if labels.n_classes == n_classes:
-        return held_out.inputs, labels
+        return held_out.inputs, labels, weight
     new = set(labels.classes[n_classes:])
     rows = np.array([i for i, label in enumerate(labels) if not new & set(label.named)], dtype=int)
     texts = held_out.inputs
     chosen = [texts[row] for row in rows] if isinstance(texts, list) else texts[rows]
-    return chosen, labels[rows].with_classes(labels.classes[:n_classes])
+    return chosen, labels[rows].with_classes(labels.classes[:n_classes]), weight[rows]
 
 
 def _report(model: Model, table: Table, held_out: Table | None, n_jobs: int) -> dict[str, Any]:
@@ -297,14 +343,17 @@ def _report(model: Model, table: Table, held_out: Table | None, n_jobs: int) -> 
     return report
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any], found: SearchResult | None) -> None:
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in report["kinds"].items())
     truth = "one is true" if report["task"] == "multiclass" else "any number is true"
     print(f"{count(report['rows'], 'row')}: {kinds}")
     print(f"{count(report['classes'], 'class', 'classes')}, {truth} ({report['task']})")
     for note in report["notes"]:
         print(note)
-    print(spelt(_telling(report["options"])))
+    if found is None:
+        print(spelt(_telling(report["options"])))
+    else:
+        print_search(found)
     if report["valid"] is not None:
         name = "accuracy" if report["task"] == "multiclass" else "precision_at_1"
         value = score(report["valid"]["metrics"][name])

@@ -10,13 +10,14 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.labels import MARGINALS, UNKNOWN, ClassName, Label, Labels, exact
+from eitheror.labels import KINDS, MARGINALS, UNKNOWN, ClassName, Label, Labels, exact
 
 __all__ = [
     "candidates_as_tags",
     "drawn_once",
     "exact_only",
     "joined",
+    "ruled_out",
     "sets_of",
     "tag_sets",
     "without_joint",
@@ -101,6 +102,21 @@ def joined(labels: Labels) -> tuple[Labels, NDArray[np.float64], Counter[tuple[C
         split[place, [labels.class_index[name] for name in group]] = 1 / len(group)
     made = Counter({group: counts[group] for group in kept})
     return Labels(rows, classes=classes, task="multiclass"), split, made
+
+
+def ruled_out(labels: Labels) -> NDArray[np.int64]:
+    """Return the rows that rule out one class and say nothing else, without doubt.
+
+    Examples
+    --------
+    >>> from eitheror.labels import not_
+    >>> ruled_out(Labels(["a", not_("a"), not_("a", "b"), not_("b", trust=0.9)]))
+    array([1])
+    """
+    negative = np.flatnonzero(labels.kinds == KINDS.index("not"))
+    parts = [(row, labels[row].parts[0]) for row in negative.tolist()]
+    plain = [row for row, part in parts if len(part.names) == 1 and part.number == 1]
+    return np.array(plain, dtype=np.int64)
 
 
 def without_joint(labels: Labels) -> Labels:

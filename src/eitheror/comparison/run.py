@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror import __version__
-from eitheror.comparison.strategies import Setting, Strategy, take
-from eitheror.labels import Labels
+from eitheror.comparison.data import Data
+from eitheror.comparison.strategies import Setting, Strategy
+from eitheror.labels import RowError
 
 __all__ = ["Outcome", "run_folds"]
 
 Progress = Callable[[dict[str, Any]], None]
+_LEAST = 2  # one alone is no comparison
 
 
-@dataclass
+@dataclass(eq=False)
 class Outcome:
     """What one strategy did on the folds that were run.
 
@@ -49,36 +51,62 @@ class Outcome:
 def run_folds(
     strategies: Sequence[Strategy],
     setting: Setting,
-    inputs: Any,
-    labels: Labels,
+    data: Data,
     folds: NDArray[np.int64],
     *,
     budget: float | None,
     progress: Progress | None,
     store: Path | None,
-) -> tuple[list[Outcome], int]:
+) -> tuple[list[Outcome], int, dict[str, str]]:
     """Train every strategy on every fold, fold by fold, until the time is spent.
 
     Returns
     -------
     outcomes : list of Outcome
+        One a strategy that could be trained. With `budget`, those that were not begun on the first
+        fold when the time was spent are left out; two at least were begun.
     n_folds : int
-        Folds that all strategies finished. Without `budget` all of them.
+        Folds that all of these finished. Without `budget` all of them.
+    left_out : dict of str to str
+        The other strategies, and why.
+
+    Raises
+    ------
+    ValueError
+        If no strategy could be trained; a row that cannot be read stops all at once.
     """
-    shape = (len(labels), labels.n_classes)
+    shape = (len(data.labels), data.labels.n_classes)
     outcomes = [Outcome(s, np.full(shape, np.nan, np.float32)) for s in strategies]
-    kept = _Store(store, inputs, labels, folds, setting)
+    kept = _Store(store, data, folds, setting)
     start, n_folds = time.monotonic(), int(folds.max()) + 1
-    total = n_folds * len(strategies)
+    left_out: dict[str, str] = {}
     for fold in range(n_folds):
         spent = time.monotonic() - start
         if budget is not None and fold and spent * (fold + 1) / fold > budget:
-            return outcomes, fold
-        for place, outcome in enumerate(outcomes):
-            _one(outcome, kept, setting, inputs, labels, folds, fold)
-            done = fold * len(outcomes) + place + 1
+            return outcomes, fold, left_out
+        for place, outcome in enumerate(list(outcomes)):
+            spent = time.monotonic() - start
+            if budget is not None and not fold and place >= _LEAST and spent > budget:
+                late = outcomes[outcomes.index(outcome) :]
+                reason = f"the budget of {budget:g} s was spent before its first fold"
+                left_out |= {other.strategy.name: reason for other in late}
+                outcomes = [other for other in outcomes if other not in late]
+                break
+            try:
+                _one(outcome, kept, setting, data, folds, fold)
+            except RowError:
+                raise
+            except ValueError as error:  # one that cannot be trained here must not end the others
+                outcomes.remove(outcome)
+                if not outcomes:
+                    raise
+                left_out[outcome.strategy.name] = f"with fold {fold + 1} held out: {error}"
+                continue
             if progress is not None:
-                spent = time.monotonic() - start
+                done, total = sum(len(o.seconds) for o in outcomes), n_folds * len(outcomes)
+                left = (time.monotonic() - start) / done * (total - done)
+                if budget is not None:
+                    left = min(left, max(budget - (time.monotonic() - start), 0.0))
                 progress(
                     {
                         "event": "fit",
@@ -87,18 +115,17 @@ def run_folds(
                         "folds": n_folds,
                         "done": done,
                         "total": total,
-                        "seconds_left": spent / done * (total - done),
+                        "seconds_left": left,
                     }
                 )
-    return outcomes, n_folds
+    return outcomes, n_folds, left_out
 
 
 def _one(
     outcome: Outcome,
     kept: _Store,
     setting: Setting,
-    inputs: Any,
-    labels: Labels,
+    data: Data,
     folds: NDArray[np.int64],
     fold: int,
 ) -> None:
@@ -106,8 +133,11 @@ def _one(
     found = kept.load(outcome.strategy.name, fold)
     if found is None:
         start = time.perf_counter()
-        fitted = outcome.strategy.fit(setting, take(inputs, train), labels[train])
-        proba = np.asarray(fitted.predict_proba(take(inputs, test)), dtype=np.float32)
+        try:
+            fitted = outcome.strategy.fit(setting, data.take(train))
+        except RowError as error:  # the row of the fold is not the row of the file
+            raise RowError(int(train[error.row]), error.problem) from None
+        proba = np.asarray(fitted.predict_proba(data.take(test).inputs), dtype=np.float32)
         found = (proba, time.perf_counter() - start, fitted.meaning, fitted.n_parameters)
         kept.save(outcome.strategy.name, fold, found)
     outcome.proba[test] = found[0]
@@ -128,8 +158,7 @@ class _Store:
     def __init__(
         self,
         folder: Path | None,
-        inputs: Any,
-        labels: Labels,
+        data: Data,
         folds: NDArray[np.int64],
         setting: Setting,
     ) -> None:
@@ -139,10 +168,13 @@ class _Store:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; give a folder for the finished fits")
         folder.mkdir(parents=True, exist_ok=True)
+        inputs, labels = data.inputs, data.labels
         digest = blake2b(digest_size=12)
         said = (__version__, sorted(asdict(setting.options).items()), setting.seed)
         digest.update(repr(said).encode())
         digest.update(folds.tobytes())
+        if data.weight is not None:
+            digest.update(data.weight.tobytes())
         # the same statements over other columns are other probabilities
         digest.update(repr((labels.task, list(labels.classes))).encode())
         for label in labels:
@@ -182,7 +214,15 @@ class _Store:
             return
         path = self._path(name, fold)
         new = path.with_suffix(f".{os.getpid()}.new.npz")
-        np.savez(
-            new, proba=found[0], seconds=found[1], meaning=np.str_(found[2]), n_parameters=found[3]
-        )
-        new.replace(path)
+        proba, seconds, meaning, n_parameters = found
+        try:
+            np.savez(
+                new,
+                proba=proba,
+                seconds=seconds,
+                meaning=np.str_(meaning),
+                n_parameters=n_parameters,
+            )
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)

@@ -10,13 +10,18 @@ ruled out. It estimates the accuracy if the true class has the largest weight an
 given their number, candidates are as likely for one wrong class as for another. Bounds that do
 not assume the latter stand beside it.
 
-Tags: the threshold of each strategy is tuned on the other folds, and the score counts the known
-entries.
+Rows with the same input are statements about one truth. Where there are several, a partial row
+counts for those of its classes that they allow most, which leaves few wrong ones to be taken for
+right; and they vary together, so that intervals are over inputs and not over rows. Row weights
+multiply both sums.
+
+Tags: each strategy is decided by the rule that suits it best on the other folds, tuned there, and
+the score counts the known entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import hypot
 from typing import Any
@@ -24,17 +29,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.comparison.data import Data
+from eitheror.comparison.rules import decided_by_best_rule
 from eitheror.comparison.run import Outcome
-from eitheror.decide import Rule, Threshold, TunedThreshold, score_decision
+from eitheror.decide import Rule, Threshold, score_decision
 from eitheror.labels import SHARES, UNKNOWN, Labels
 from eitheror.metrics import evaluate, paired_difference
-from eitheror.metrics.intervals import Estimate, Z, ratio_of
+from eitheror.metrics.intervals import Estimate, Z, between, ratio_of
 
-__all__ = ["Gap", "Row", "score_outcomes"]
+__all__ = ["Difference", "Gap", "Row", "agreement", "score_outcomes"]
 
 Interval = tuple[float, float]
-Gap = Callable[[str, str], tuple[float, Interval | None]]
-"""(name, other name) to score - other score on the same rows, and its 95 % interval."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one strategy is ahead of another on the same rows.
+
+    Attributes
+    ----------
+    name, other : str
+    value : float
+        Score of `name` minus score of `other`.
+    interval : (float, float) or None
+        95 %.
+    bounds : (float, float) or None
+        One true class: the least and the largest difference of the accuracies on these rows over
+        every truth that the labels allow, with nothing assumed about what they leave open.
+    """
+
+    name: str
+    other: str
+    value: float
+    interval: Interval | None
+    bounds: Interval | None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval is clear of 0, else 0."""
+        return 0 if self.interval is None else (self.interval[0] > 0) - (self.interval[1] < 0)
+
+
+Gap = Callable[[str, str], Difference]
+"""(name, other name) to their difference."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +90,14 @@ class Row:
         score of the best strategy minus this one.
     behind_interval : (float, float) or None
         95 %, from the same rows.
+    behind_bounds : (float, float) or None
+        One true class: `Difference.bounds` of the best and this one.
     level : bool
         Whether the best one and this one cannot be told apart.
     metrics : dict
         As `evaluate` gives them, for the decisions of this strategy.
     decision : str
-        How probabilities became decisions.
+        The rule that made decisions of probabilities.
     seconds : float
         Training time of a fold, median.
     n_parameters : int
@@ -69,6 +109,7 @@ class Row:
     interval: Interval | None
     behind: float
     behind_interval: Interval | None
+    behind_bounds: Interval | None
     level: bool
     metrics: dict[str, Any]
     decision: str
@@ -77,34 +118,38 @@ class Row:
 
 
 def score_outcomes(
-    outcomes: list[Outcome], labels: Labels, folds: NDArray[np.int64], metric: str, seed: int
+    outcomes: list[Outcome], data: Data, folds: NDArray[np.int64], metric: str, seed: int
 ) -> tuple[list[Row], Gap]:
     """Return the table, best first, and the paired difference of any two strategies.
 
     Rows outside the finished folds take no part.
     """
     used = np.flatnonzero(~np.isnan(outcomes[0].proba).any(axis=1))
-    judge = _Classes if labels.task == "multiclass" else _Tags
-    judges: list[Any] = [
-        judge(o, labels[used], o.proba[used], folds[used], metric, seed) for o in outcomes
-    ]
+    part = data.take(used)
+    judge = _Classes if data.labels.task == "multiclass" else _Tags
+    judges: list[Any] = [judge(o, part, o.proba[used], folds[used], metric, seed) for o in outcomes]
     order = sorted(range(len(judges)), key=lambda i: (-judges[i].score, i))
-    best = order[0]
     by_name = {o.strategy.name: judged for o, judged in zip(outcomes, judges, strict=True)}
-    rows = [_row(outcomes[i], judges[i], None if i == best else judges[best]) for i in order]
-    return rows, lambda name, other: by_name[name].ahead_of(by_name[other])
+
+    def gap(name: str, other: str) -> Difference:
+        return Difference(name, other, *by_name[name].ahead_of(by_name[other]))
+
+    best = outcomes[order[0]].strategy.name
+    return [_row(outcomes[i], judges[i], best, gap) for i in order], gap
 
 
-def _row(outcome: Outcome, mine: Any, best: Any) -> Row:
-    behind, interval = (0.0, None) if best is None else best.ahead_of(mine)
+def _row(outcome: Outcome, mine: Any, best: str, gap: Gap) -> Row:
+    name = outcome.strategy.name
+    behind = Difference(best, name, 0.0, None, None) if best == name else gap(best, name)
     return Row(
-        outcome.strategy.name,
+        name,
         outcome.strategy.what,
         mine.score,
         mine.interval,
-        behind,
-        interval,
-        interval is None or interval[0] <= 0,
+        behind.value,
+        behind.interval,
+        behind.bounds,
+        behind.sign <= 0,
         mine.metrics,
         mine.decision,
         float(np.median(outcome.seconds)),
@@ -118,76 +163,165 @@ class _Classes:
     def __init__(
         self,
         outcome: Outcome,
-        labels: Labels,
+        data: Data,
         proba: NDArray[np.float32],
         folds: NDArray[np.int64],
         metric: str,
         seed: int,
     ) -> None:
+        labels = data.labels
         report = evaluate(labels, proba, meaning="probabilities")
         self.metrics, self.decision = report["metrics"], report["decision"]
-        self.earned, self.at_stake = _agreement(labels, proba.argmax(axis=1))
+        self.weight = np.ones(len(labels)) if data.weight is None else data.weight
+        self.unit = np.arange(len(labels))
+        if data.keys is not None:
+            self.unit = np.unique(data.keys, return_inverse=True)[1].ravel()
+        self.decided = proba.argmax(axis=1)
+        self.allowed = _Allowed(labels)
+        if data.weight is not None:
+            self.metrics["accuracy"] = self.allowed.accuracy(self.decided, self.weight)
+        earned, at_stake = agreement(labels, self.decided, data.keys)
+        self.earned, self.at_stake = self._summed(earned), self._summed(at_stake)
         found = ratio_of(self.earned, self.at_stake)
-        self.score, self.interval = found.value, _share(found, float(self.at_stake.sum()))
+        # what the rows are worth together, fewer where weights or repeated inputs are uneven
+        rows = self._summed((at_stake > 0).astype(np.float64))
+        worth = self.at_stake.sum() / max(rows.sum(), 1e-300)
+        self.stake = float(worth * rows.sum() ** 2 / max((rows * rows).sum(), 1e-300))
+        self.score, self.interval = found.value, _share(found, self.stake)
 
-    def ahead_of(self, other: _Classes) -> tuple[float, Interval | None]:
-        """Return the difference of the scores and its interval.
+    def _summed(self, values: Floats) -> Floats:
+        """Return weighted sums over the rows of each input."""
+        return np.bincount(self.unit, values * self.weight).astype(np.float64)
+
+    def ahead_of(self, other: _Classes) -> tuple[float, Interval | None, Interval | None]:
+        """Return the difference of the scores, its interval, and its bounds over all truths.
 
         Half a row won and half a row lost are added to the variance (Agresti and Min, 2005):
         otherwise four rows won and none lost would pass for a difference.
         """
         found = ratio_of(self.earned - other.earned, self.at_stake)
-        if found.error is None:
-            return found.value, None
-        error = Z * hypot(found.error, 1 / float(self.at_stake.sum()))
-        return found.value, (found.value - error, found.value + error)
+        bounds = self.allowed.difference(self.decided, other.decided, self.weight)
+        if found.error is None or not self.stake:
+            return found.value, None, bounds
+        error = Z * hypot(found.error, 1 / self.stake)
+        return found.value, (found.value - error, found.value + error), bounds
 
 
-def _agreement(
-    labels: Labels, decided: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what each row's decision earned beyond chance, and what it could."""
+class _Allowed:
+    """Which classes the rows that say something leave open."""
+
+    def __init__(self, labels: Labels) -> None:
+        targets = labels.sparse()
+        self.speaks = targets.mode != UNKNOWN
+        self.open = targets.dense(np.float64) > 0
+        self.settled = self.open.sum(axis=1) == 1
+
+    def accuracy(self, decided: NDArray[np.int64], weight: Floats) -> dict[str, Any]:
+        """Return the weighted share of right decisions as `evaluate` writes it."""
+        may = self.open[np.arange(len(decided)), decided]
+        low, high = (ratio_of(weight * right, weight) for right in (may & self.settled, may))
+        bounds = between(low, high)
+        interval = None if bounds.interval is None else list(bounds.interval)
+        return {"lower": bounds.lower, "upper": bounds.upper, "interval": interval}
+
+    def difference(self, a: NDArray[np.int64], b: NDArray[np.int64], weight: Floats) -> Interval:
+        """Return the least and the largest difference of the shares of right decisions."""
+        rows = np.arange(len(a))
+        may_a, may_b = self.open[rows, a], self.open[rows, b]
+        differ = (a != b) & self.speaks
+        low = np.where(may_b, -1.0, np.where(may_a & self.settled, 1.0, 0.0))
+        high = np.where(may_a, 1.0, np.where(may_b & self.settled, -1.0, 0.0))
+        total = float(weight[self.speaks].sum()) or 1.0
+        return float(weight @ (low * differ)) / total, float(weight @ (high * differ)) / total
+
+
+def agreement(
+    labels: Labels, decided: NDArray[np.int64], keys: NDArray[np.uint64] | None = None
+) -> tuple[Floats, Floats]:
+    """Return what each row's decision earns beyond chance, and what it could.
+
+    Parameters
+    ----------
+    labels : Labels
+        ``(n_samples,)``, one true class a row.
+    decided : int array of shape (n_samples,)
+        Columns of `labels.classes`.
+    keys : array of shape (n_samples,), optional
+        Equal for rows with the same input, whose statements then narrow each other.
+
+    Returns
+    -------
+    earned, at_stake : arrays of shape (n_samples,)
+        ``sum(earned) / sum(at_stake)`` estimates the accuracy; both are 0 where the label says
+        nothing.
+
+    Examples
+    --------
+    >>> from eitheror.labels import either
+    >>> labels = Labels(["a", either("a", "b"), None], classes=["a", "b", "c"])
+    >>> earned, at_stake = agreement(labels, np.array([0, 2, 1]))
+    >>> earned.tolist(), at_stake.tolist()
+    ([1.0, -0.5, 0.0], [1.0, 0.5, 0.0])
+    """
     targets = labels.sparse()
     weights = targets.dense(np.float64)
+    speaks = targets.mode != UNKNOWN
     shares = targets.mode == SHARES
     weights[shares] /= weights[shares].max(axis=1, keepdims=True)
+    if keys is not None:
+        weights = _narrowed(weights, np.flatnonzero(speaks), keys)
     chance = (weights.sum(axis=1) - 1) / max(labels.n_classes - 1, 1)
     earned = weights[np.arange(len(labels)), decided] - chance
-    speaks = targets.mode != UNKNOWN
     return np.where(speaks, earned, 0.0), np.where(speaks, 1 - chance, 0.0)
 
 
+def _narrowed(weights: Floats, speaking: NDArray[np.int64], keys: NDArray[np.uint64]) -> Floats:
+    """Keep, of the classes of a row, those that all rows with its input together allow most."""
+    _, unit, size = np.unique(keys[speaking], return_inverse=True, return_counts=True)
+    several = size[unit] > 1
+    rows, unit = speaking[several], unit[several]
+    together = np.zeros((len(size), weights.shape[1]))
+    np.add.at(together, unit, weights[rows])
+    value = weights[rows] * together[unit]
+    narrowed = weights.copy()
+    narrowed[rows] = value >= value.max(axis=1, keepdims=True) * (1 - 1e-9)
+    return narrowed
+
+
 class _Tags:
-    """A strategy for tags, with its threshold tuned on the other folds."""
+    """A strategy for tags, with the rule that suits it best on the other folds."""
 
     def __init__(
         self,
         outcome: Outcome,
-        labels: Labels,
+        data: Data,
         proba: NDArray[np.float32],
         folds: NDArray[np.int64],
         metric: str,
         seed: int,
     ) -> None:
         self.metric, self.seed = metric, seed
-        decided = _cross_fitted(labels, proba, folds, metric)
-        report = evaluate(labels, proba, decision=_Given(decided), meaning=outcome.meaning)
-        self.metrics = report["metrics"]
-        where = "on the other folds" if len(np.unique(folds)) > 1 else "on the other half"
-        self.decision = f"one threshold, tuned for {metric} {where}"
-        self.score = score_decision(metric, labels, decided)
-        # An unknown entry counts for nobody: absent, and not named.
-        values = labels.sparse().dense(np.float64)
-        # A row without a known entry is no row: its empty set would count as perfectly decided.
-        rows = np.flatnonzero(~np.isnan(values).all(axis=1))
-        values, decided = values[rows], decided[rows]
+        values = data.labels.sparse().dense(np.float64)
         known = ~np.isnan(values)
-        self.labels = Labels.from_indicator(np.where(known, values, 0.0), classes=labels.classes)
+        # A row without a known entry is no row: its empty set would count as perfectly decided.
+        rows = np.flatnonzero(known.any(axis=1))
+        decided = np.zeros(proba.shape, dtype=bool)
+        decided[rows], chosen = decided_by_best_rule(
+            values[rows], proba[rows], folds[rows], metric, outcome.meaning
+        )
+        report = evaluate(data.labels, proba, decision=_Given(decided), meaning=outcome.meaning)
+        self.metrics = report["metrics"]
+        self.decision = _in_words(chosen)
+        self.score = score_decision(metric, values, decided)
+        # An unknown entry counts for nobody: absent, and not named.
+        values, known, decided = values[rows], known[rows], decided[rows]
+        classes = data.labels.classes
+        self.labels = Labels.from_indicator(np.where(known, values, 0.0), classes=classes)
         self.decided = (decided & known).astype(np.float32)
         found = evaluate(self.labels, self.decided, decision=Threshold(0.5))["metrics"][metric]
         self.interval = None if found["interval"] is None else tuple(found["interval"])
 
-    def ahead_of(self, other: _Tags) -> tuple[float, Interval | None]:
+    def ahead_of(self, other: _Tags) -> tuple[float, Interval | None, None]:
         """Return the difference of the scores and its interval."""
         half = Threshold(0.5)
         bounds = paired_difference(
@@ -199,22 +333,15 @@ class _Tags:
             other_decision=half,
             seed=self.seed,
         )
-        return (bounds.lower + bounds.upper) / 2, bounds.interval
+        return (bounds.lower + bounds.upper) / 2, bounds.interval, None
 
 
-def _cross_fitted(
-    labels: Labels, proba: NDArray[np.float32], folds: NDArray[np.int64], metric: str
-) -> NDArray[np.bool_]:
-    """Decide each fold with the threshold that is best on the others (on its own if alone)."""
-    decided = np.zeros(proba.shape, dtype=bool)
-    present = np.unique(folds)
-    if len(present) == 1:  # one fold was run: halve it
-        present, folds = np.arange(2), np.arange(len(folds)) % 2
-    for fold in present:
-        others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        rule = TunedThreshold(metric).fit(labels[others], proba[others])
-        decided[mine] = rule.predict(proba[mine])
-    return decided
+def _in_words(chosen: Mapping[str, int]) -> str:
+    if len(chosen) == 1:
+        return next(iter(chosen))
+    total = sum(chosen.values())
+    ordered = sorted(chosen.items(), key=lambda item: -item[1])
+    return "; ".join(f"{name} ({count} of {total} parts)" for name, count in ordered)
 
 
 def _share(found: Estimate, stake: float) -> Interval | None:
@@ -223,7 +350,7 @@ def _share(found: Estimate, stake: float) -> Interval | None:
     Two rows are added to the standard error, so that a share of 0 or 1 gets the interval that
     the rule of three and Wilson's give it and not one without width.
     """
-    if found.error is None:
+    if found.error is None or not stake:
         return None
     half = Z * hypot(found.error, 2 / stake)
     low, high = (min(max(found.value + sign * half, 0.0), 1.0) for sign in (-1, 1))

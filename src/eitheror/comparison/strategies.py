@@ -14,21 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.comparison import recode
+from eitheror.comparison.data import Data
 from eitheror.decide import product_of_experts
 from eitheror.labels import Labels
 from eitheror.model import LinearParameters, Model
+from eitheror.noise import apply_transition, estimate_transition
 from eitheror.training import TrainOptions, fit
 from eitheror.training.checks import n_rows
 
-__all__ = ["STRATEGIES", "Fitted", "Setting", "Strategy", "applicable", "take"]
+__all__ = ["STRATEGIES", "Fitted", "Setting", "Strategy", "applicable"]
 
 Proba = NDArray[np.floating[Any]]
 _MOST_MODELS = 40
-
-
-def take(inputs: Any, rows: NDArray[np.int64]) -> Any:
-    """Return some rows of a list of texts, an array or a sparse matrix."""
-    return inputs[rows] if hasattr(inputs, "shape") else [inputs[i] for i in rows.tolist()]
+_FEWEST = 5  # exact rows of each class, one for each fold or so
+_MOST_ALONE = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,14 @@ class Strategy:
     refuse : callable
         ``(labels) -> str | None``: why it cannot be tried on these labels, or None.
     fit : callable
-        ``(setting, inputs, labels) -> Fitted``.
+        ``(setting, data) -> Fitted``.
     """
 
     name: str
     what: str
     task: str
     refuse: Callable[[Labels], str | None]
-    fit: Callable[[Setting, Any, Labels], Fitted]
+    fit: Callable[[Setting, Data], Fitted]
 
 
 def applicable(labels: Labels) -> tuple[list[Strategy], dict[str, str]]:
@@ -79,12 +78,9 @@ def applicable(labels: Labels) -> tuple[list[Strategy], dict[str, str]]:
     return chosen, {name: reason for name, reason in reasons.items() if reason}
 
 
-def _trained(setting: Setting, inputs: Any, labels: Labels, loss: str = "auto") -> Fitted:
+def _trained(setting: Setting, data: Data, loss: str) -> Fitted:
     options = replace(setting.options, loss=loss, seed=setting.seed)
-    return _as_fitted(fit(inputs, labels, options, n_jobs=setting.n_jobs), setting)
-
-
-def _as_fitted(model: Model, setting: Setting) -> Fitted:
+    model = fit(data.inputs, data.labels, options, sample_weight=data.weight, n_jobs=setting.n_jobs)
     return Fitted(
         lambda inputs: model.predict_proba(inputs, setting.n_jobs),
         model.proba_meaning,
@@ -101,24 +97,24 @@ def _size(model: Model) -> int:
     return sum(array.size for array in parameters.tensors().values())
 
 
-def _loss(word: str) -> Callable[[Setting, Any, Labels], Fitted]:
-    return lambda setting, inputs, labels: _trained(setting, inputs, labels, word)
+def _loss(word: str) -> Callable[[Setting, Data], Fitted]:
+    return lambda setting, data: _trained(setting, data, word)
 
 
 # --- one class is true ----------------------------------------------------------------------
 
 
-def _drop(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    return _trained(setting, inputs, recode.exact_only(labels), "softmax")
+def _drop(setting: Setting, data: Data) -> Fitted:
+    return _trained(setting, data.saying(recode.exact_only(data.labels)), "softmax")
 
 
-def _random_pick(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
+def _random_pick(setting: Setting, data: Data) -> Fitted:
     rng = np.random.default_rng(setting.seed)
-    return _trained(setting, inputs, recode.drawn_once(labels, rng), "softmax")
+    return _trained(setting, data.saying(recode.drawn_once(data.labels, rng)), "softmax")
 
 
-def _recoded(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    sigmoids = _trained(setting, inputs, recode.candidates_as_tags(labels), "ova")
+def _recoded(setting: Setting, data: Data) -> Fitted:
+    sigmoids = _trained(setting, data.saying(recode.candidates_as_tags(data.labels)), "ova")
 
     def predict(new: Any) -> Proba:
         return _rows_to_one(sigmoids.predict_proba(new))
@@ -126,8 +122,8 @@ def _recoded(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
     return Fitted(predict, "probabilities", sigmoids.n_parameters)
 
 
-def _product(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    sigmoids, softmax = _recoded(setting, inputs, labels), _drop(setting, inputs, labels)
+def _product(setting: Setting, data: Data) -> Fitted:
+    sigmoids, softmax = _recoded(setting, data), _drop(setting, data)
 
     def predict(new: Any) -> Proba:
         tiny = np.finfo(np.float32).tiny  # neither model rules a class out for good
@@ -137,10 +133,36 @@ def _product(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
     return Fitted(predict, "probabilities", sigmoids.n_parameters + softmax.n_parameters)
 
 
-def _joint_classes(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    joined, split, _ = recode.joined(labels)
-    wide = _trained(setting, inputs, joined, "softmax")
+def _joint_classes(setting: Setting, data: Data) -> Fitted:
+    joined, split, _ = recode.joined(data.labels)
+    wide = _trained(setting, data.saying(joined), "softmax")
     return Fitted(lambda new: wide.predict_proba(new) @ split, "probabilities", wide.n_parameters)
+
+
+def _forward(setting: Setting, data: Data) -> Fitted:
+    """Learn from exact rows how the class that is ruled out is chosen, then from all rows.
+
+    The matrix is estimated twice: with probabilities of a model of the exact rows, then with
+    those of models of all rows, each of half of them for the other half.
+    """
+    truth = recode.exact_only(data.labels)
+    proba = _trained(setting, data.saying(truth), "softmax").predict_proba(data.inputs)
+    weighed = data.saying(_through(data.labels, truth, proba))
+    place = np.arange(len(truth))
+    if data.keys is not None:  # the same input in both halves would make the matrix look clean
+        place = np.unique(data.keys, return_inverse=True)[1].ravel()
+    halves = [np.flatnonzero(place % 2 == half) for half in (0, 1)]
+    proba = np.empty((len(truth), truth.n_classes))
+    for mine, others in (halves, halves[::-1]):
+        model = _trained(setting, weighed.take(others), "softmax")
+        proba[mine] = model.predict_proba(weighed.take(mine).inputs)
+    return _trained(setting, data.saying(_through(data.labels, truth, proba)), "softmax")
+
+
+def _through(labels: Labels, truth: Labels, proba: Proba) -> Labels:
+    """Return the labels with "not" statements as the evidence of an estimated choice."""
+    found = estimate_transition(labels, _rows_to_one(proba), truth=truth, kind="not")
+    return apply_transition(labels, found.matrix, kind="not", rows=recode.ruled_out(labels))
 
 
 def _rows_to_one(proba: Proba) -> Proba:
@@ -169,18 +191,37 @@ def _needs_pairs(labels: Labels) -> str | None:
     return "no row hesitates between two or three classes"
 
 
+def _needs_channel(labels: Labels) -> str | None:
+    ruled_out = recode.ruled_out(labels)
+    if not len(ruled_out):
+        return (
+            "no row rules out one class; how often other statements are wrong cannot be told from "
+            "rows that all came the same way"
+        )
+    exact = np.bincount(labels.exact_index()[labels.exact_index() >= 0], minlength=labels.n_classes)
+    if (exact < _FEWEST).any():
+        name = labels.classes[int(exact.argmin())]
+        return (
+            f"class {name!r} has {exact.min()} exact rows; the choice of what is ruled out is "
+            f"learnt from {_FEWEST} or more of each class"
+        )
+    return None
+
+
 # --- any number of tags ---------------------------------------------------------------------
 
 
-def _softmax_of_tags(word: str) -> Callable[[Setting, Any, Labels], Fitted]:
-    return lambda setting, inputs, labels: _trained(
-        setting, inputs, recode.without_joint(labels), word
+def _softmax_of_tags(word: str) -> Callable[[Setting, Data], Fitted]:
+    return lambda setting, data: _trained(
+        setting, data.saying(recode.without_joint(data.labels)), word
     )
 
 
-def _powerset(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    classes, sets = recode.tag_sets(labels)
-    model = _trained(setting, inputs, classes, "softmax")
+def _powerset(setting: Setting, data: Data) -> Fitted:
+    classes, sets = recode.tag_sets(data.labels)
+    if len(sets) < 2:
+        raise ValueError("fewer than two different sets of tags are left to learn from")
+    model = _trained(setting, data.saying(classes), "softmax")
     return Fitted(
         lambda new: model.predict_proba(new) @ sets.astype(np.float64),
         "marginals",
@@ -188,8 +229,8 @@ def _powerset(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
     )
 
 
-def _separate(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
-    models = [_one_tag(setting, inputs, labels, k) for k in range(labels.n_classes)]
+def _separate(setting: Setting, data: Data) -> Fitted:
+    models = [_one_tag(setting, data, k) for k in range(data.labels.n_classes)]
     return Fitted(
         lambda new: np.column_stack([model.predict_proba(new) for model in models]),
         "marginals",
@@ -197,30 +238,31 @@ def _separate(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
     )
 
 
-def _one_tag(setting: Setting, inputs: Any, labels: Labels, column: int) -> Fitted:
+def _one_tag(setting: Setting, data: Data, column: int) -> Fitted:
     """Fit one sigmoid on the rows where the tag is known."""
-    values = labels.sparse().dense(np.float64)[:, [column]]
+    values = data.labels.sparse().dense(np.float64)[:, [column]]
     known = np.flatnonzero(~np.isnan(values[:, 0]))
     seen = np.unique(values[known])
     if len(seen) < 2:  # never, or always: nothing to learn from
         constant = float(seen[0]) if len(seen) else 0.5
         return Fitted(lambda new: np.full((n_rows(new), 1), constant), "marginals", 1)
-    one = Labels.from_indicator(values[known], classes=[labels.classes[column]])
-    return _trained(setting, take(inputs, known), one, "ova")
+    one = Labels.from_indicator(values[known], classes=[data.labels.classes[column]])
+    return _trained(setting, data.take(known).saying(one), "ova")
 
 
-def _chain(setting: Setting, inputs: Any, labels: Labels) -> Fitted:
+def _chain(setting: Setting, data: Data) -> Fitted:
     """Each tag sees the inputs and the tags before it, the most frequent first."""
-    values = labels.sparse().dense(np.float64)
+    values = data.labels.sparse().dense(np.float64)
     order = np.argsort(-np.nansum(values, axis=0), kind="stable")
     steps: list[Fitted] = []
-    given = inputs
+    given = data
     for column in order.tolist():
-        steps.append(_one_tag(setting, given, labels, column))
-        given = _with_tag(given, np.nan_to_num(values[:, column]) >= 0.5, column)
+        steps.append(_one_tag(setting, given, column))
+        present = np.nan_to_num(values[:, column]) >= 0.5
+        given = given.given(_with_tag(given.inputs, present, column))
 
     def predict(new: Any) -> Proba:
-        proba = np.empty((n_rows(new), labels.n_classes))
+        proba = np.empty((n_rows(new), len(order)))
         for column, step in zip(order.tolist(), steps, strict=True):
             proba[:, column] = step.predict_proba(new)[:, 0]
             new = _with_tag(new, proba[:, column] >= 0.5, column)
@@ -248,9 +290,19 @@ def _needs_few(labels: Labels) -> str | None:
 
 
 def _needs_sets(labels: Labels) -> str | None:
-    if np.isin(labels.sparse().dense(), (0.0, 1.0)).all(axis=1).any():
-        return None
-    return "no row has all its tags known, so no row has a set"
+    of_row = recode.tag_sets(labels)[0].exact_index()
+    counts = np.bincount(of_row[of_row >= 0])
+    if not len(counts):
+        return "no row has all its tags known, so no row has a set"
+    if len(counts) == 1:
+        return "all rows whose tags are known have the same set"
+    alone = int((counts == 1).sum())
+    if alone > _MOST_ALONE * counts.sum():
+        return (
+            f"{alone:,} of {counts.sum():,} rows have a set of tags that no other row has, so "
+            "there is nothing to learn it from"
+        )
+    return None
 
 
 def _always(labels: Labels) -> str | None:
@@ -306,6 +358,13 @@ STRATEGIES: tuple[Strategy, ...] = (
         "multiclass",
         _needs_pairs,
         _joint_classes,
+    ),
+    Strategy(
+        "forward, estimated T",
+        "the likelihood, with the habit of what is ruled out estimated from the exact rows",
+        "multiclass",
+        _needs_channel,
+        _forward,
     ),
     Strategy(
         "ova", "one sigmoid a tag, unknown tags left out", "multilabel", _always, _loss("ova")

@@ -4,12 +4,14 @@ A cut t predicts every entry with score >= t. Going down the sorted scores, each
 one predicted entry, so every score of the cut is a running sum; nothing is tried twice.
 Entries with equal scores can only be taken together, so only the places between *distinct*
 scores count, and the cut reported is the midpoint between them. "Predict nothing" is the
-first place. O(n log n) for n known entries.
+first place. O(n log n) for n known entries; most of the time is the sort, so what is sorted are
+plain 64-bit integers that hold score and place together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,7 +79,7 @@ def best_cut_per_class(
     """
     measure, _, average = metric.partition("_")
     entries = _sorted_entries(targets, proba, at_least_one)
-    groups = _grouped(entries, entries.columns, entries.per_class)
+    groups = _by_class(entries)
     choose = _best_macro_places if average == "macro" else _best_micro_places
     places = choose(measure, groups)
     cuts = np.array(
@@ -115,8 +117,8 @@ class _Entries:
 
     scores: NDArray[np.floating[Any]]
     values: Floats
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    places: NDArray[np.int64]
+    n_classes: int
     per_row: _Counts
     per_class: _Counts
     rows_known: NDArray[np.bool_]
@@ -126,21 +128,71 @@ def _sorted_entries(
     targets: NDArray[np.floating[Any]], proba: NDArray[np.floating[Any]], at_least_one: bool
 ) -> _Entries:
     known = ~np.isnan(targets)
-    present = np.where(known, targets, 0.0)
-    forced = top_mask(proba, 1) & known if at_least_one else np.zeros(proba.shape, dtype=bool)
-    free = np.flatnonzero(known & ~forced)
-    scores = proba.ravel()[free]
-    order = np.argsort(-scores, kind="stable")
-    flat = free[order]
-    rows, columns = np.divmod(flat, proba.shape[1])
-    taken = np.where(forced, present, 0.0)
+    complete = bool(known.all())
+    present = targets if complete else np.where(known, targets, 0.0)
+    forced = top_mask(proba, 1) & known if at_least_one else None
+    if complete and forced is None:
+        scores, free = proba.ravel(), None
+    else:
+        free = np.flatnonzero(known if forced is None else known & ~forced)
+        scores = proba.ravel()[free]
+    order = _descending_order(scores)
+    places = order if free is None else free[order]
 
     def counts(axis: int) -> _Counts:
-        parts = (taken, forced, present)
-        return _Counts(*(part.sum(axis=axis, dtype=np.float64) for part in parts))
+        all_present = present.sum(axis=axis, dtype=np.float64)
+        if forced is None:
+            return _Counts(np.zeros_like(all_present), np.zeros_like(all_present), all_present)
+        taken = np.where(forced, present, 0.0).sum(axis=axis, dtype=np.float64)
+        return _Counts(taken, forced.sum(axis=axis, dtype=np.float64), all_present)
 
-    values = present.ravel()[flat].astype(np.float64)
-    return _Entries(scores[order], values, rows, columns, counts(1), counts(0), known.any(axis=1))
+    values = present.ravel()[places].astype(np.float64, copy=False)
+    return _Entries(
+        scores[order], values, places, proba.shape[1], counts(1), counts(0), known.any(axis=1)
+    )
+
+
+def _descending_order(scores: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Return the stable descending argsort of float32 or float64 numbers without nan.
+
+    The bits of a float, read as an integer, are in the order of the floats once negative numbers
+    are flipped. The upper bits of that integer and the place in the lower bits are sorted as one
+    number. The lower bits of a float64 that had to make room are compared afterwards.
+    """
+    width = scores.dtype.itemsize * 8
+    bits = (scores + scores.dtype.type(0)).view(f"u{width // 8}")  # + 0: -0 equals 0
+    negative = bits.dtype.type(1 << (width - 1))
+    descending = ~(bits | negative)
+    np.copyto(descending, bits, where=scores < 0)
+    n_low, low = _place_bits(len(scores))
+    keys = descending.astype(np.uint64, copy=False)
+    keys <<= np.uint64(64 - width)
+    keys &= ~low
+    _write_places(keys)
+    order: NDArray[np.int64] = (keys & low).view(np.int64)
+    if width + n_low <= 64:
+        return order
+    found = scores[order]
+    rising = np.flatnonzero(found[1:] > found[:-1])
+    if len(rising):
+        run = np.concatenate([[0], np.cumsum((keys[1:] ^ keys[:-1]) > low)])
+        wrong = np.zeros(run[-1] + 1, dtype=bool)
+        wrong[run[rising]] = True
+        again = np.flatnonzero(wrong[run])
+        order[again] = order[again][np.lexsort((order[again], -found[again], run[again]))]
+    return order
+
+
+def _write_places(keys: NDArray[np.uint64]) -> None:
+    """Write their places into the empty low bits of the keys and sort them, in place."""
+    keys |= np.arange(len(keys), dtype=np.uint64)
+    keys.sort()
+
+
+def _place_bits(n: int) -> tuple[np.uint64, np.uint64]:
+    """Return how many low bits a place among n takes, and the mask of these bits."""
+    n_low = max(n - 1, 1).bit_length()
+    return np.uint64(n_low), np.uint64((1 << n_low) - 1)
 
 
 def _micro_curve(measure: str, entries: _Entries) -> Floats:
@@ -151,7 +203,7 @@ def _micro_curve(measure: str, entries: _Entries) -> Floats:
 
 
 def _macro_curve(measure: str, entries: _Entries) -> Floats:
-    groups = _grouped(entries, entries.columns, entries.per_class)
+    groups = _by_class(entries)
     start = groups.before_first(measure, empty=0.0)
     total = _running_total(measure, groups, start, empty=0.0)
     occurs = (groups.counts.present > 0) | (groups.counts.predicted > 0)
@@ -165,7 +217,7 @@ def _macro_curve(measure: str, entries: _Entries) -> Floats:
 
 
 def _samples_curve(measure: str, entries: _Entries) -> Floats:
-    groups = _grouped(entries, entries.rows, entries.per_row)
+    groups = _grouped(entries, entries.places // entries.n_classes, entries.per_row)
     start = groups.before_first(measure, empty=1.0) * entries.rows_known
     total = _running_total(measure, groups, start, empty=1.0)
     return total / max(int(entries.rows_known.sum()), 1)
@@ -177,11 +229,16 @@ class _Groups:
 
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
-    scores: NDArray[np.floating[Any]]
+    descending: NDArray[np.floating[Any]]
     members: NDArray[np.int64]
     hits: Floats
     predicted: Floats
     counts: _Counts
+
+    @cached_property
+    def scores(self) -> NDArray[np.floating[Any]]:
+        scores: NDArray[np.floating[Any]] = self.descending[self.order]
+        return scores
 
     def before_first(self, measure: str, *, empty: float) -> Floats:
         counts = self.counts
@@ -192,17 +249,28 @@ class _Groups:
         return set_score(measure, self.hits, self.predicted, present, empty=empty)
 
 
+def _by_class(entries: _Entries) -> _Groups:
+    return _grouped(entries, entries.places % entries.n_classes, entries.per_class)
+
+
 def _grouped(entries: _Entries, members: NDArray[np.int64], counts: _Counts) -> _Groups:
-    n_groups = len(counts.present)
-    small = members.astype(np.int16 if n_groups < 2**15 else np.int64)  # int16: radix sort
-    order = np.argsort(small, kind="stable")
-    members = members[order]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(members, minlength=n_groups))])
-    running = np.concatenate([[0.0], np.cumsum(entries.values[order])])
-    hits = running[1:] - running[starts[members]] + counts.hits[members]
-    rank = np.arange(1, len(members) + 1) - starts[members]
-    predicted = rank + counts.predicted[members]
-    return _Groups(order, starts, entries.scores[order], members, hits, predicted, counts)
+    n_low, low = _place_bits(len(members))
+    keys = members.astype(np.uint64) << n_low
+    _write_places(keys)
+    order = (keys & low).view(np.int64)
+    members = (keys >> n_low).view(np.int64)
+    sizes = np.bincount(members, minlength=len(counts.present))
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    values = entries.values[order]
+    running = np.cumsum(values)
+    # What was counted before a group's first entry is not the group's.
+    before = np.concatenate([[0.0], running])[starts[:-1]]
+    hits = running - np.repeat(before, sizes)
+    predicted = np.arange(1.0, len(members) + 1) - np.repeat(starts[:-1], sizes)
+    if counts.predicted.any():
+        hits += np.repeat(counts.hits, sizes)
+        predicted += np.repeat(counts.predicted, sizes)
+    return _Groups(order, starts, entries.scores, members, hits, predicted, counts)
 
 
 def _running_total(measure: str, groups: _Groups, start: Floats, *, empty: float) -> Floats:

@@ -22,6 +22,8 @@ def checked_proba(proba: Any) -> NDArray[np.floating[Any]]:
         raise ValueError(
             f"proba must have shape (n_samples, n_classes), both at least 1; got {array.shape}"
         )
+    if array.dtype.kind == "c":
+        raise ValueError("proba holds complex numbers; probabilities are real")
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
     bad = np.isnan(array).any(axis=1)

@@ -18,13 +18,15 @@ from eitheror.labels import SHARES, Labels
 __all__ = ["CostMatrix", "Reject", "condition", "product_of_experts"]
 
 _SHOWN = 5
+_ROUNDING = 4
+"""Units in the last place by which equal probabilities may differ."""
 
 
 class Reject(Rule):
     """Choose the most probable class, or nothing (-1) where that would cost more (Chow's rule).
 
-    With cost 1 for a wrong class and `cost` for saying nothing, choosing is better exactly when
-    ``max p >= 1 - cost``.
+    With cost 1 for a wrong class and `cost` for saying nothing, choosing is better when
+    ``max p > 1 - cost``. Where both cost the same, up to rounding, the class is named.
 
     Parameters
     ----------
@@ -35,6 +37,8 @@ class Reject(Rule):
     --------
     >>> Reject(0.3).predict([[0.8, 0.2], [0.6, 0.4]])
     array([ 0, -1])
+    >>> Reject(0.3).predict([[0.7, 0.3]])  # a tie
+    array([0])
 
     References
     ----------
@@ -49,8 +53,9 @@ class Reject(Rule):
     def predict(self, proba: Any) -> NDArray[np.int64]:
         """Return class indices of shape (n_samples,), -1 for no decision."""
         proba = checked_proba(proba)
-        # 1 - max p <= cost, and not max p >= 1 - cost: the form that a cost of 0 or 1 keeps exact
-        sure = 1 - proba.max(axis=1) <= self.cost
+        # .7 in float32 is below 1 - .3: a tie up to rounding is a tie, and then Chow decides
+        slack = _ROUNDING * float(np.finfo(proba.dtype).eps)
+        sure = proba.max(axis=1).astype(np.float64) >= 1 - self.cost - slack
         return np.where(sure, proba.argmax(axis=1), -1).astype(np.int64)
 
     def to_config(self) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def condition(proba: Any, labels: Any) -> NDArray[np.float64]:
     >>> condition([[0.2, 0.4, 0.3, 0.1]], labels).round(4)
     array([[0.6667, 0.    , 0.    , 0.3333]])
     """
-    proba = checked_proba(proba).astype(np.float64)
+    proba = _not_negative(proba)
     targets = (labels if isinstance(labels, Labels) else Labels(labels)).sparse()
     if targets.task != "multiclass":
         raise ValueError("condition() is for one true class; for tags, overwrite the known entries")
@@ -199,11 +204,9 @@ def product_of_experts(p: Any, q: Any, prior: Any = None) -> NDArray[np.float64]
     ----------
     G. Hinton (2002), "Training Products of Experts by Minimizing Contrastive Divergence".
     """
-    p, q = (checked_proba(source).astype(np.float64) for source in (p, q))
+    p, q = (_not_negative(source) for source in (p, q))
     if p.shape != q.shape:
         raise ValueError(f"p has shape {p.shape} and q {q.shape}; both need the same")
-    if (p < 0).any() or (q < 0).any():
-        raise ValueError("probabilities are not negative; these look like logits")
     joint = p * q
     if prior is not None:
         base = np.asarray(prior, dtype=np.float64)
@@ -213,6 +216,13 @@ def product_of_experts(p: Any, q: Any, prior: Any = None) -> NDArray[np.float64]
             )
         joint = joint / base
     return _normalised(joint, "no class is possible for both sources")
+
+
+def _not_negative(proba: Any) -> NDArray[np.float64]:
+    proba = checked_proba(proba).astype(np.float64)
+    if not ((proba >= 0) & (proba < np.inf)).all():
+        raise ValueError("probabilities are finite and not negative; these look like logits")
+    return np.asarray(proba)
 
 
 def _normalised(joint: NDArray[np.float64], problem: str) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ def conformal_rank(n: int, confidence_level: float) -> int | None:
     [None, 9, 181]
     """
     # 1e-9: (9 + 1) * .9 is a little above 9 in binary
-    rank = ceil((n + 1) * confidence_level - 1e-9)
+    rank = max(ceil((n + 1) * confidence_level - 1e-9), 1)
     return None if rank > n else rank
 
 
@@ -128,6 +128,8 @@ class ConformalSet(Rule):
             weights = np.asarray(weights, dtype=np.float64)
             if weights.shape != proba.shape:
                 raise ValueError(f"weights have shape {weights.shape}, proba {proba.shape}")
+            if not np.isfinite(weights[speaks]).all():
+                raise ValueError("weights must be finite numbers")
             self.threshold_ = _weighted_cut(scores, weights[speaks], rank / self.n_rows_)
         return self
 

@@ -91,7 +91,7 @@ class TopK(Rule):
     """
 
     def __init__(self, k: int) -> None:
-        if isinstance(k, bool) or int(k) != k or k < 1:
+        if isinstance(k, bool) or not 1 <= k < np.inf or int(k) != k:
             raise ValueError(f"TopK({k!r}): k is the number of classes to choose, 1 or more")
         self.k = int(k)
 
@@ -175,7 +175,7 @@ class TunedThreshold(Rule):
         One cut for each class. Micro and macro scores only: samples scores and accuracy tie
         the classes together, and no exact search is known.
     at_least_one : bool, default False
-        Also choose the most probable class of a row where nothing reaches its cut. Usually
+        Always choose the most probable class of a row, whether it reaches its cut or not. Usually
         the larger part of the gain in samples scores.
     min_present : int, optional
         With `per_class`: classes present in fewer rows take the one cut for all. Default 10 for

@@ -11,6 +11,7 @@ without trying them one by one, and the tests hold the two together.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "METRICS",
     "check_metric",
     "cross_fitted_score",
+    "samples_scores",
     "score_decision",
     "set_fraction",
     "set_score",
@@ -122,6 +124,48 @@ def score_decision(metric: str, labels: Any, predicted: Any) -> float:
     return float(scores.mean()) if scores.size else 0.0
 
 
+def samples_scores(
+    measure: str,
+    targets: NDArray[np.floating[Any]],
+    decisions: Iterable[NDArray[np.bool_]],
+) -> NDArray[np.float64]:
+    """Return the score of each row with a known entry, for several decisions on the same rows.
+
+    The mean of a row of the result is the samples score of that decision. Only the chosen entries
+    are looked at, which are few.
+
+    Parameters
+    ----------
+    measure : {"f1", "jaccard"}
+    targets : array of shape (n_samples, n_classes)
+        1 present, 0 absent, nan unknown, as `tag_targets` gives them.
+    decisions : iterable of bool arrays of shape (n_samples, n_classes)
+
+    Returns
+    -------
+    array of shape (n_decisions, n_rows)
+
+    Examples
+    --------
+    >>> targets = np.array([[1.0, 1, np.nan], [np.nan] * 3])
+    >>> samples_scores("jaccard", targets, [targets > 0, targets < 0])
+    array([[1.],
+           [0.]])
+    """
+    known = ~np.isnan(targets)
+    present = np.sum(targets, axis=1, where=known, dtype=np.float64)
+    counting, n_samples = known.any(axis=1), len(targets)
+    scores = []
+    for chosen in decisions:
+        rows, columns = np.nonzero(chosen)
+        counted = known[rows, columns]
+        rows, columns = rows[counted], columns[counted]
+        hits = np.bincount(rows, targets[rows, columns], minlength=n_samples)
+        predicted = np.bincount(rows, minlength=n_samples)
+        scores.append(set_score(measure, hits, predicted, present, empty=1.0)[counting])
+    return np.stack(scores)
+
+
 def cross_fitted_score(
     rule: Rule,
     labels: Any,
@@ -136,7 +180,7 @@ def cross_fitted_score(
 
     The first score decides each row with a rule fitted on the other folds; the second fits
     and scores the rule on all rows, which flatters it (with
-    30 rows of calibrated scores: .52 reported, .36 true). `rule` itself is left as it is.
+    30 entries of calibrated scores: .54 reported, .36 true). `rule` itself is left as it is.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ for the one that suits it best. Fully known labels give `lower == upper`, the us
 Nothing is ever filled in from the model's own probabilities.
 """
 
+from eitheror.metrics._selective import coverage_bounds
 from eitheror.metrics.channel import evaluate_through_channel
 from eitheror.metrics.evaluation import (
     accuracy_bounds,
@@ -14,6 +15,7 @@ from eitheror.metrics.evaluation import (
     recall_at_k,
 )
 from eitheror.metrics.intervals import Bounds
+from eitheror.metrics.mistakes import confusions, contradicted_rows
 from eitheror.metrics.paired import paired_difference
 from eitheror.metrics.probabilities import calibration_error, statement_log_loss
 from eitheror.metrics.tables import class_table, reliability_curve
@@ -23,6 +25,9 @@ __all__ = [
     "accuracy_bounds",
     "calibration_error",
     "class_table",
+    "confusions",
+    "contradicted_rows",
+    "coverage_bounds",
     "evaluate",
     "evaluate_through_channel",
     "paired_difference",

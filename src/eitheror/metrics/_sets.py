@@ -12,6 +12,7 @@ always reached.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from eitheror.decide.scoring import set_fraction
 from eitheror.metrics.intervals import Bounds, Estimate, between, mean_of, ratio_of, spread
 
-__all__ = ["Completion", "completions", "hamming", "macro", "micro", "samples"]
+__all__ = ["Completion", "completions", "hamming", "macro", "micro", "samples", "with_rare_classes"]
 
 _CHUNK = 2**22
 
@@ -93,15 +94,49 @@ def _macro(measure: str, completion: Completion) -> Estimate:
     hits, predicted, present = completion.counts(0)
     top, bottom = set_fraction(measure, hits, predicted, present)
     occurs = bottom > 0
-    if not occurs.any():
+    n_classes = int(occurs.sum())
+    if not n_classes:
         return Estimate(0.0, None)
-    scale = np.divide(1.0, bottom, out=np.zeros_like(bottom), where=occurs) / occurs.sum()
+    scale = np.divide(1.0, bottom, out=np.zeros_like(bottom), where=occurs) / n_classes
     score = np.divide(top, bottom, out=np.zeros_like(top), where=occurs)
     # A row moves class c by (top - score bottom) / sum(bottom), as in `ratio_of`.
     loss = -score * scale
     gain = (2 * scale + loss) if measure == "f1" else scale
     influence = _weighed(completion, gain, loss)
-    return Estimate(float(score[occurs].mean()), spread(influence))
+    error = spread(influence)
+    value = float(score[occurs].mean())
+    if error is None:
+        return Estimate(value, None)
+    return with_rare_classes(measure, Estimate(value, error, len(influence)), score, bottom)
+
+
+def with_rare_classes(measure: str, estimate: Estimate, score: Floats, bottom: Floats) -> Estimate:
+    """Return a macro average with the uncertainty of classes that few rows are about.
+
+    A class with three rows, all of them right, has no spread to be seen. So each class's own
+    variance is taken at a score with one hit and one miss more. F1 as a ratio of counts that hang
+    together is too low by F (1 - F) / (p + t) on average.
+    """
+    occurs = bottom > 0
+    score, bottom = score[occurs], bottom[occurs]
+    n_classes = len(score)
+    # rows that a class's score is about: var = s (1 - s) / rows
+    rows = bottom / (2 - score) if measure == "f1" else bottom
+    moved = (score * rows + 1) / (rows + 2)
+    seen, likely = _variance(measure, score, bottom), _variance(measure, moved, bottom)
+    assert estimate.error is not None
+    variance = estimate.error**2 + float(np.maximum(likely - seen, 0).sum()) / n_classes**2
+    bias = float((score * (1 - score) / bottom).mean()) if measure == "f1" else 0.0
+    middle = float(moved.mean())
+    return estimate._replace(
+        error=sqrt(variance), centre=estimate.value + bias, spread=middle * (1 - middle)
+    )
+
+
+def _variance(measure: str, score: Floats, bottom: Floats) -> Floats:
+    """Return the variance of a class's score, linearised: of hits in rows that concern it."""
+    variance = score * (1 - score) / bottom
+    return variance * (2 - score) if measure == "f1" else variance
 
 
 def _weighed(completion: Completion, gain: Floats, loss: Floats) -> Floats:

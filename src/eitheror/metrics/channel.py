@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.decide import Argmax, Rule, checked_proba
-from eitheror.metrics.intervals import Bounds, Z, mean_of, proportion, spread
+from eitheror.decide import Argmax, Rule
+from eitheror.labels import Labels
+from eitheror.metrics._sets import with_rare_classes
+from eitheror.metrics.intervals import Bounds, Estimate, between, mean_of, proportion, spread
+from eitheror.metrics.probabilities import checked_range
 
 __all__ = ["evaluate_through_channel"]
 
@@ -44,9 +47,9 @@ def evaluate_through_channel(
     -----
     Accuracy is ``mean_i R[i, h_i]``. With one uniform complementary label and K classes that is
     1 - (K - 1) r, r the share of decisions that equal the class ruled out, and its variance is
-    (1 - a)(K - 2 + a) / n: ten times that of exact labels at K = 10, a = .9. Where R takes
-    two values over the rows, the interval is Wilson's for the share, carried over; otherwise it is
-    normal. Macro F1 is a function of estimated counts, so it is unbiased in the limit only.
+    (1 - a)(K - 2 + a) / n: ten times that of exact labels at K = 10, a = .9. The interval is
+    Wilson's for the share of the way from the least to the largest number of R. Macro F1 is
+    a function of estimated counts, so it is unbiased in the limit only.
 
     Examples
     --------
@@ -64,12 +67,10 @@ def evaluate_through_channel(
     T. Ishida, G. Niu, A. Menon, M. Sugiyama (2019), "Complementary-Label Learning for Arbitrary
     Losses and Models".
     """
-    proba = checked_proba(proba)
-    matrix = np.asarray(weights, dtype=np.float64)
+    proba = checked_range(proba)
+    matrix = _checked_weights(weights)
     if matrix.shape != proba.shape:
         raise ValueError(f"weights have shape {matrix.shape} and proba {proba.shape}")
-    if not np.isfinite(matrix).all():
-        raise ValueError("weights must be finite numbers")
     speaks = (matrix != 0).any(axis=1)
     if not speaks.any():
         raise ValueError("every row of weights is zero: no row says anything")
@@ -99,21 +100,43 @@ def evaluate_through_channel(
     }
 
 
+def _checked_weights(weights: Any) -> NDArray[np.float64]:
+    if isinstance(weights, Labels):
+        raise TypeError(
+            "evaluate_through_channel takes the numbers R, not Labels: how the labels came about "
+            "must be said; write noise.unbiased_weights(labels, kind='not'), or with transition= "
+            "or rate="
+        )
+    try:
+        matrix = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"weights must be a matrix (n_samples, n_classes) of numbers, as from "
+            f"noise.unbiased_weights(labels, ...); got {type(weights).__name__}"
+        ) from None
+    if not np.isfinite(matrix).all():
+        raise ValueError("weights must be finite numbers")
+    return matrix
+
+
 def _accuracy(weights: NDArray[np.float64], decided: NDArray[np.int64]) -> Bounds:
-    rows = np.arange(len(weights))
-    scores = np.where(decided >= 0, weights[rows, np.maximum(decided, 0)], 0.0)
+    """Mean of R[i, h_i], with Wilson's interval stretched over the values that R takes."""
+    scores = np.where(decided >= 0, weights[np.arange(len(weights)), np.maximum(decided, 0)], 0.0)
+    value = float(scores.mean())
     values = np.unique(scores)
-    if len(values) > 2:
-        estimate = mean_of(scores)
-        return _around(estimate.value, estimate.error)
     low, high = values[0], values[-1]
     if low == high:  # every row alike: the other value is what a decision can also be given
         low, high = weights.min(), weights.max()
-    count = int(np.isclose(scores, high).sum())
-    share = proportion(count, count, len(scores))
-    assert share.interval is not None
-    value = float(scores.mean())
-    ends = [float(np.clip(low + (high - low) * end, 0.0, 1.0)) for end in share.interval]
+    found = mean_of(scores - low)
+    if len(values) > 2:
+        interval = between(found, found, top=float(high - low)).interval
+    else:
+        count = int(np.isclose(scores, high).sum())
+        share = proportion(count, count, len(scores)).interval
+        interval = None if share is None else (share[0] * (high - low), share[1] * (high - low))
+    if interval is None:
+        return Bounds(value, value, None)
+    ends = [float(np.clip(low + end, 0.0, 1.0)) for end in interval]
     return Bounds(value, value, (ends[0], ends[1]))
 
 
@@ -128,11 +151,17 @@ def _f1_macro(weights: NDArray[np.float64], decided: NDArray[np.int64]) -> Bound
     occurs = bottom > 0
     if not occurs.any():
         return Bounds(0.0, 0.0, None)
-    scale = np.divide(1.0, bottom, out=np.zeros(n_classes), where=occurs)
-    score = 2 * hits.sum(axis=0) * scale
+    top, bottom, both = 2 * hits.sum(axis=0)[occurs], bottom[occurs], (named + weights)[:, occurs]
+    score = top / bottom
     # a row moves class c by (2 hit - score (named + R)) / bottom to first order
-    influence = ((2 * hits - score * (named + weights)) * scale).sum(axis=1) / occurs.sum()
-    return _around(float(score[occurs].mean()), spread(influence))
+    influence = ((2 * hits[:, occurs] - score * both) / bottom).sum(axis=1) / len(score)
+    error = spread(influence)
+    value = float(score.mean())
+    if error is None:
+        return Bounds(value, value, None)
+    estimate = with_rare_classes("f1", Estimate(value, error, n), np.clip(score, 0, 1), bottom)
+    estimate = estimate._replace(centre=value)
+    return Bounds(value, value, between(estimate, estimate).interval)
 
 
 def _log_loss(weights: NDArray[np.float64], proba: NDArray[np.floating[Any]]) -> Bounds:
@@ -142,12 +171,5 @@ def _log_loss(weights: NDArray[np.float64], proba: NDArray[np.floating[Any]]) ->
         return Bounds(np.inf, np.inf, None)
     logs = np.log(np.where(proba > 0, proba, 1.0).astype(np.float64))
     estimate = mean_of(-(weights * logs).sum(axis=1))
-    return _around(estimate.value, estimate.error, top=np.inf)
-
-
-def _around(value: float, error: float | None, top: float = 1.0) -> Bounds:
-    """Return the estimate as it is, and its normal interval within 0 and `top`."""
-    if not error:
-        return Bounds(value, value, None)
-    low, high = (float(np.clip(value + sign * Z * error, 0.0, top)) for sign in (-1, 1))
-    return Bounds(value, value, (low, high))
+    interval = between(estimate, estimate, top=np.inf).interval
+    return Bounds(estimate.value, estimate.value, interval)

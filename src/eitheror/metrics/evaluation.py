@@ -8,17 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.decide import Rule, TopK, checked_proba, default_rule, from_config
+from eitheror.decide import (
+    CostMatrix,
+    Reject,
+    Rule,
+    TopK,
+    checked_proba,
+    default_rule,
+    from_config,
+)
+from eitheror.metrics._selective import cost_of, decided_scores, held, set_scores
 from eitheror.metrics._sets import completions, hamming, macro, micro, samples
 from eitheror.metrics._truth import Truth, align
 from eitheror.metrics.intervals import Bounds, between, mean_of, proportion, ratio_of
-from eitheror.metrics.probabilities import log_loss_of, reliability_of
+from eitheror.metrics.probabilities import TOLERANCE, checked_range, log_loss_of, reliability_of
 
-__all__ = ["accuracy_bounds", "decided_matrix", "evaluate", "precision_at_k", "recall_at_k"]
+__all__ = [
+    "accuracy_bounds",
+    "decided_matrix",
+    "evaluate",
+    "gives_sets",
+    "precision_at_k",
+    "recall_at_k",
+    "rule_for",
+]
 
 Bools = NDArray[np.bool_]
 _MEANINGS = {"multiclass": "probabilities", "multilabel": "marginals"}
-_TOLERANCE = 1e-2  # float32 softmax over many classes, and files with rounded probabilities
 
 
 def evaluate(
@@ -53,7 +69,16 @@ def evaluate(
         "interval"}}}``. ``n`` is all rows. ``lower == upper`` where the labels leave nothing
         open; ``interval`` is the 95 % interval or None. A metric that has no meaning here has
         None for all three. ``log_loss`` and ``calibration_error`` also say over how many
-        ``rows`` they were taken.
+        ``rows`` they were taken. Bounds are sharp, or have ``"outer": True``: no truth gives a
+        score beyond them, but perhaps none reaches them (macro averages where one class is true;
+        "at least one of" for tags).
+
+        One true class: a rule that may keep silent adds ``decided``, the share of rows with a
+        decision, ``accuracy_decided``, the accuracy among them, ``cost``, the mean cost of a row
+        in the rule's own terms (None where a row may be of a class without a cost), and
+        ``cost_of_argmax``, the cost if the most probable class were always decided. A rule that
+        gives sets has ``coverage``, the share of sets that hold the true class, and the mean
+        ``set_size`` instead of the scores of single decisions.
 
     Examples
     --------
@@ -69,12 +94,21 @@ def evaluate(
     proba = checked_proba(proba)
     truth = align(labels, proba, classes)
     meaning = _checked_meaning(meaning, truth.task, proba)
-    if decision is None:
-        decision = default_rule(truth.task, meaning)
-    rule = from_config(decision) if isinstance(decision, Mapping) else decision
-    predicted = decided_matrix(rule.predict(proba), truth, proba.shape)
-    scores = _class_scores if truth.task == "multiclass" else _tag_scores
-    metrics = {name: _entry(bounds) for name, bounds in scores(truth, proba, predicted).items()}
+    rule = rule_for(decision, truth.task, meaning)
+    decided = rule.predict(proba)
+    predicted = decided_matrix(decided, truth, proba.shape, sets=True)
+    scores: Mapping[str, Bounds | None]
+    if truth.task == "multilabel":
+        scores = _tag_scores(truth, proba, predicted)
+    elif gives_sets(rule, decided):
+        scores = _no_class_scores(truth, proba) | set_scores(truth, predicted)
+    else:
+        scores = _class_scores(truth, proba, predicted) | _silence_scores(
+            truth, proba, rule, decided
+        )
+    metrics = {name: _entry(bounds) for name, bounds in scores.items()}
+    for name in _outer(truth, metrics):
+        metrics[name]["outer"] = True
     metrics["log_loss"] = _log_loss_entry(truth, proba, meaning)
     metrics["calibration_error"] = _calibration_entry(truth, proba, meaning)
     return {
@@ -154,10 +188,9 @@ def _checked_meaning(meaning: str | None, task: str, proba: NDArray[Any]) -> str
         raise ValueError(
             f"unknown meaning {meaning!r}; write 'probabilities', 'marginals' or 'shares'"
         )
-    if ((proba < 0) | (proba > 1 + _TOLERANCE)).any():
-        raise ValueError("proba must lie between 0 and 1; these look like logits or scores")
+    checked_range(proba)
     if meaning == "probabilities":
-        off = np.abs(proba.sum(axis=1, dtype=np.float64) - 1) > _TOLERANCE
+        off = np.abs(proba.sum(axis=1, dtype=np.float64) - 1) > TOLERANCE
         if off.any():
             row = int(np.argmax(off))
             raise ValueError(
@@ -167,21 +200,77 @@ def _checked_meaning(meaning: str | None, task: str, proba: NDArray[Any]) -> str
     return meaning
 
 
-def decided_matrix(decided: NDArray[Any], truth: Truth, shape: tuple[int, ...]) -> Bools:
-    """Return decisions as a bool matrix over all columns of the truth."""
+def rule_for(
+    decision: Rule | Mapping[str, Any] | None, task: str, meaning: str | None = None
+) -> Rule:
+    """Return a rule given as itself or as its config, or else the default of the task."""
+    if decision is None:
+        return default_rule(task, meaning)
+    return from_config(decision) if isinstance(decision, Mapping) else decision
+
+
+def decided_matrix(
+    decided: NDArray[Any], truth: Truth, shape: tuple[int, ...], *, sets: bool = False
+) -> Bools:
+    """Return decisions as a bool matrix over all columns of the truth.
+
+    With `sets` a row may name several classes, or none, where one is true.
+    """
     predicted = np.zeros(truth.certain.shape, dtype=bool)
     if decided.ndim == 1:
         chosen = np.flatnonzero(decided >= 0)  # -1: no decision, which is never right
         predicted[chosen, decided[chosen]] = True
     else:
         predicted[:, : shape[1]] = decided
-        if truth.task == "multiclass" and (decided.sum(axis=1) != 1).any():
+        if truth.task == "multiclass" and not sets and (decided.sum(axis=1) != 1).any():
             row = int(np.argmax(decided.sum(axis=1) != 1))
             raise ValueError(
                 f"one class is true per row, but the decision for row {row} names "
                 f"{int(decided[row].sum())}; decide with Argmax()"
             )
     return predicted
+
+
+def gives_sets(rule: Rule, decided: NDArray[Any]) -> bool:
+    """Say whether a rule's decisions for one true class are sets and not single classes."""
+    return decided.ndim == 2 and rule != TopK(1)
+
+
+def _outer(truth: Truth, metrics: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the scores of decisions whose bounds may be out of reach for every truth."""
+    if truth.task == "multiclass":
+        names = ["f1_macro", "jaccard_macro"]
+    else:
+        names = list(metrics) if len(truth.targets.group_indices) else []
+    return [name for name in names if metrics[name]["lower"] != metrics[name]["upper"]]
+
+
+def _silence_scores(
+    truth: Truth, proba: NDArray[Any], rule: Rule, decided: NDArray[Any]
+) -> dict[str, Bounds | None]:
+    """Return what a rule with costs or a right to silence adds."""
+    if isinstance(rule, Reject):
+        costs = np.full((truth.n_model, truth.n_model + 1), 1.0)
+        np.fill_diagonal(costs, 0.0)
+        costs[:, -1] = rule.cost
+    elif isinstance(rule, CostMatrix):
+        costs = rule.costs
+        if costs.shape[1] == truth.n_model:  # no decision is not among the choices
+            costs = np.column_stack([costs, np.zeros(len(costs))])
+    else:
+        return {}
+    predicted = decided_matrix(decided, truth, (len(decided), truth.n_model))
+    return decided_scores(truth, predicted) | {
+        "cost": cost_of(truth, decided, costs),
+        "cost_of_argmax": cost_of(truth, proba.argmax(axis=1), costs),
+    }
+
+
+def _no_class_scores(truth: Truth, proba: NDArray[Any]) -> dict[str, Bounds | None]:
+    """Return null for each score of a single class, where sets are decided."""
+    nothing = np.zeros(truth.certain.shape, dtype=bool)
+    names = _class_scores(truth, proba, nothing)
+    return dict.fromkeys(names) | _ranked_scores(truth, proba)
 
 
 def _tag_scores(truth: Truth, proba: NDArray[Any], predicted: Bools) -> dict[str, Bounds]:
@@ -194,18 +283,20 @@ def _tag_scores(truth: Truth, proba: NDArray[Any], predicted: Bools) -> dict[str
 
 
 def _class_scores(truth: Truth, proba: NDArray[Any], predicted: Bools) -> dict[str, Bounds]:
-    # One class decided and one true per row: F1 and the row scores are the accuracy a, and
-    # aggregate Jaccard is a / (2 - a).
+    # One class is true in a row and one decided, or none in a share 1 - d of the rows: row scores
+    # are the accuracy a, aggregate F1 is 2 a / (1 + d), aggregate Jaccard a / (1 + d - a).
     worst, best = completions(predicted, truth.certain, truth.possible)
-    accuracy = _accuracy(truth, predicted)
+    surely, maybe = held(truth, predicted)
+    accuracy = proportion(int(surely.sum()), int(maybe.sum()), len(predicted))
+    both = 1 + float(np.any(predicted, axis=1).mean())
     wrong = _mapped(accuracy, lambda share: 1 - share)
     return {
         "accuracy": accuracy,
         **_ranked_scores(truth, proba),
-        "f1_micro": accuracy,
+        "f1_micro": _mapped(accuracy, lambda share: 2 * share / both),
         "f1_macro": macro("f1", worst, best),
         "f1_samples": accuracy,
-        "jaccard_micro": _mapped(accuracy, lambda share: share / (2 - share)),
+        "jaccard_micro": _mapped(accuracy, lambda share: share / (both - share)),
         "jaccard_macro": macro("jaccard", worst, best),
         "jaccard_samples": accuracy,
         "hamming": wrong,
@@ -286,5 +377,4 @@ def _log_loss_entry(truth: Truth, proba: NDArray[Any], meaning: str) -> dict[str
 def _calibration_entry(truth: Truth, proba: NDArray[Any], meaning: str) -> dict[str, Any]:
     if meaning == "shares":
         return _entry(None) | {"rows": 0}
-    error, rows = reliability_of(truth, proba)
-    return _entry(Bounds(error, error, None) if rows else None) | {"rows": rows}
+    return _entry(reliability_of(truth, proba)) | {"rows": len(proba)}

@@ -18,9 +18,20 @@ from eitheror.losses import (
 from eitheror.metrics._truth import Truth, align
 from eitheror.metrics.intervals import Bounds, between, mean_of
 
-__all__ = ["calibration_error", "log_loss_of", "reliability_of", "statement_log_loss"]
+__all__ = [
+    "TOLERANCE",
+    "calibration_error",
+    "checked_range",
+    "log_loss_of",
+    "losses_of",
+    "reliability_of",
+    "scored_entries",
+    "statement_log_loss",
+]
 
 _BINS = 15
+TOLERANCE = 1e-2
+"""How far from 1 a sum may be: float32 softmax over many classes, files with rounded numbers."""
 _CHUNK = 2**18
 
 
@@ -53,52 +64,75 @@ def statement_log_loss(
     >>> statement_log_loss(labels, [[0.25, 0.25, 0.5], [0.2, 0.3, 0.5]]).round(6)
     array([0.693147,      nan])
     """
-    proba = checked_proba(proba)
+    proba = checked_range(proba)
     return losses_of(align(labels, proba, classes), proba)
 
 
-def calibration_error(
-    labels: Any, proba: Any, classes: Sequence[Any] | None = None
-) -> tuple[float, int]:
-    """Return how far probabilities are from frequencies, and over how many rows.
+def calibration_error(labels: Any, proba: Any, classes: Sequence[Any] | None = None) -> Bounds:
+    """Return how far probabilities are from frequencies, over every truth the labels allow.
 
     The expected calibration error: entries are put in 15 bins of equal width by probability;
     the mean over entries of |mean probability - frequency| of their bin. One true class: the
-    largest probability of each row against "that class is the true one". Tags: every entry.
-    Only rows whose truth is fully known count. nan where there is none.
+    largest probability of each row against "that class is the true one". Tags: every entry. What
+    the labels leave open may have come true or not, which gives a bin a range of frequencies; both
+    bounds are sharp (but for "at least one of" on tags).
+
+    Returns
+    -------
+    Bounds
+        Without an interval: the error of a sample is too high on average, even a calibrated
+        model's is not 0, and by how much depends on what is not known.
 
     Examples
     --------
     >>> from eitheror.labels import Labels
-    >>> labels = Labels(["a", "a", "b", "b"])
-    >>> error, rows = calibration_error(labels, [[0.8, 0.2]] * 4)
-    >>> round(error, 6), rows
-    (0.3, 4)
+    >>> error = calibration_error(Labels(["a", "a", "b", None]), [[0.8, 0.2]] * 4)
+    >>> round(error.lower, 6), round(error.upper, 6)
+    (0.05, 0.3)
 
     References
     ----------
     C. Guo, G. Pleiss, Y. Sun, K. Weinberger (2017), "On Calibration of Modern Neural Networks".
     """
-    proba = checked_proba(proba)
+    proba = checked_range(proba)
     return reliability_of(align(labels, proba, classes), proba)
 
 
-def reliability_of(truth: Truth, proba: NDArray[np.floating[Any]]) -> tuple[float, int]:
-    """Return the expected calibration error and the number of fully known rows."""
-    known = (truth.certain == truth.possible).all(axis=1)
-    n_rows = int(known.sum())
-    if n_rows == 0:
-        return float("nan"), 0
-    certain = truth.certain[:, : truth.n_model]
-    if truth.task == "multiclass":
-        best = proba.argmax(axis=1)
-        rows = np.flatnonzero(known)
-        score, present = proba[rows, best[rows]], certain[rows, best[rows]]
-    else:
-        score, present = proba[known].ravel(), certain[known].ravel()
+def checked_range(proba: Any) -> NDArray[np.floating[Any]]:
+    """Return `proba` checked, between 0 and 1 up to rounding; ValueError if these are no shares."""
+    proba = checked_proba(proba)
+    if ((proba < 0) | (proba > 1 + TOLERANCE)).any():
+        raise ValueError("proba must lie between 0 and 1; these look like logits or scores")
+    return np.asarray(proba)
+
+
+def reliability_of(truth: Truth, proba: NDArray[np.floating[Any]]) -> Bounds:
+    """Return the least and the largest expected calibration error."""
+    score, low, high = scored_entries(truth, proba)
     bins = np.clip((score * _BINS).astype(np.int64), 0, _BINS - 1)
-    excess = np.bincount(bins, score.astype(np.float64) - present, _BINS)
-    return float(np.abs(excess).sum() / len(score)), n_rows
+    sums = [np.bincount(bins, part.astype(np.float64), _BINS) for part in (score, low, high)]
+    below, above = sums[0] - sums[1], sums[0] - sums[2]  # below >= above
+    nearest = np.where((below >= 0) & (above <= 0), 0.0, np.minimum(abs(below), abs(above)))
+    farthest = np.maximum(abs(below), abs(above))
+    # A bin's frequency moves in steps of one entry: the nearest count may miss the middle.
+    whole = np.abs(sums[0] - np.clip(np.rint(sums[0]), sums[1], sums[2]))
+    nearest = np.where(nearest == 0, whole, nearest)
+    return Bounds(float(nearest.sum() / len(score)), float(farthest.sum() / len(score)))
+
+
+def scored_entries(
+    truth: Truth, proba: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return probability, "surely came true" and "may have" of each entry that is judged.
+
+    One true class: a row's largest probability, shape (n_samples,). Tags: every entry of the
+    model's classes, row by row.
+    """
+    certain, possible = (part[:, : truth.n_model] for part in (truth.certain, truth.possible))
+    if truth.task == "multiclass":
+        rows, best = np.arange(len(proba)), proba.argmax(axis=1)
+        return proba[rows, best], certain[rows, best], possible[rows, best]
+    return proba.ravel(), certain.ravel(), possible.ravel()
 
 
 def log_loss_of(truth: Truth, proba: NDArray[np.floating[Any]]) -> tuple[Bounds | None, int]:
@@ -143,6 +177,7 @@ def _tag_losses(
     truth: Truth, proba: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     values = truth.targets.take(rows).dense()[:, : truth.n_model]
+    proba = np.minimum(proba, 1.0)  # a rounded 1 is 1
     logits = np.log(proba) - np.log1p(-proba)
     losses = np.array(partial_sigmoid_binary_cross_entropy(logits, values.astype(np.float64)))
     losses[np.isnan(values).all(axis=1)] = np.nan
