@@ -7,7 +7,7 @@ take turns, and the table holds medians and the median of the ratios of neighbou
 process, after a first fit of 500 lines; "process" is from start to exit, with imports, the model
 written and the test file scored, and without that first fit. Compiled code is in its cache.
 
-    python benchmarks/speed_train.py                     # stores benchmarks/results/speed_train.json
+    python benchmarks/speed_train.py                    # stores benchmarks/results/speed_train.json
     python benchmarks/speed_train.py --documents 20000   # a quick look, nothing stored
 """
 
