@@ -130,6 +130,28 @@ def test_rows_equal_the_reference(loss: str, smoothing: float) -> None:
             np.testing.assert_allclose(gradient, slopes[row], rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("row", "n_classes"),
+    [
+        (not_("a"), 2),
+        (not_("a", "b"), 4),
+        (not_("a", trust=0.9), 2),
+        (evidence({"a": 0.0, "b": 1.0}, rest=0.25), 6),
+        (evidence({"a": 0.0, "b": 1.0}, rest=0.5), 4),
+        (evidence({"a": 0.5, "b": 1.0}, rest=0.125), 6),
+        (either("a", "b"), 4),
+    ],
+)
+def test_what_is_denied_may_weigh_as_much_as_the_classes_not_listed(
+    row: Any, n_classes: int
+) -> None:
+    """With equal logits, as at the start, two sums can be the same and are still not one thing."""
+    labels = Labels([row], classes=CLASSES[:n_classes])
+    expected = LOSSES["softmax"].gradient(np.zeros((1, n_classes)), labels.to_targets())
+    _, gradient = run_row("softmax", pack(labels), 0, np.zeros(n_classes))
+    np.testing.assert_allclose(gradient, expected[0], rtol=2e-5, atol=2e-6)
+
+
 @pytest.mark.parametrize("loss", TRAINABLE)
 def test_unknown_rows_cost_nothing(loss: str) -> None:
     """A row that says nothing has loss 0 and gradient 0."""

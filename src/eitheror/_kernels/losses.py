@@ -194,7 +194,8 @@ def _evidence(
     # One constant turns every unlisted exponential into its gradient.
     factor, constant, whole = 0.0, 0.0, 0.0
     if total > 0.0:
-        if denied == others:  # all of what is denied is unlisted: exp(top - denied) is 1 / total
+        # Without a rest, what is denied can be just the unlisted: exp(top - denied) is 1 / total.
+        if rest == 0.0 and denied == others:
             factor = slope / total
         else:
             factor = slope * (_share(1.0 - rest, top - denied) - _share(rest, top - allowed))

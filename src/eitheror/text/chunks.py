@@ -42,7 +42,6 @@ __all__ = [
 
 MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
 _CHUNK = 1 << 20  # characters
-_MARK = "\0"  # no letter, and not skipped over either when "Σ" at the end of a word is lowered
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -119,9 +118,7 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     from eitheror._kernels import tokens
 
     first, texts = raw
-    lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
-    row_ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
-    data = np.frombuffer(b"".join(lines), dtype=np.uint8)
+    data, row_ends = _encoded(first, texts, options)
     starts, lengths, hashes = _token_arrays(len(data), scratch)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
@@ -153,20 +150,15 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
 def _encoded(
     first: int, texts: Sequence[str], options: TextOptions
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """UTF-8 of all the rows and where each ends; in one go where a mark can stand between them."""
-    joined = _MARK.join(texts)
-    if joined.count(_MARK) == len(texts) - 1:
-        try:
-            data = np.frombuffer(normalised(joined, first, options), dtype=np.uint8)
-        except ValueError:
-            pass  # the rows one by one tell which it is
-        else:
-            marks = np.flatnonzero(data == ord(_MARK))
-            row_ends = np.append(marks, len(data)) - np.arange(len(texts))
-            return data[data != ord(_MARK)], row_ends
-    encoded = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
-    row_ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8), row_ends
+    """UTF-8 of all the rows and where each ends; in one go if a character is always a byte."""
+    joined = "".join(texts)
+    if joined.isascii():
+        row_ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        return np.frombuffer(normalised(joined, first, options), dtype=np.uint8), row_ends
+    # One by one: a single wide character would make all that is joined wide and slow.
+    lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
+    row_ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
+    return np.frombuffer(b"".join(lines), dtype=np.uint8), row_ends
 
 
 def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
