@@ -428,3 +428,12 @@ def test_vectors_come_neither_from_standard_input_nor_to_a_table_of_numbers(tmp_
         fit(["red", "blue"], eo.Labels(["a", "b"]), vectors="-")
     with pytest.raises(ValueError, match="a table of numbers came as well"):
         fit(np.eye(2), eo.Labels(["a", "b"]), vectors=tmp_path / "w.vec")
+
+
+def test_a_compressed_table_is_not_blown_up_without_limit(monkeypatch):
+    """A table of codes asks for many times the memory of its file: beyond a limit it is refused."""
+    from eitheror.model import _fasttext_file
+
+    monkeypatch.setattr(_fasttext_file, "_MOST_NUMBERS", 10)
+    with pytest.raises(ValueError, match=r"norms\.ftz.*GiB when it is no longer compressed"):
+        eo.import_fasttext(HERE / "norms.ftz")

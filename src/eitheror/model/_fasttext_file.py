@@ -1,8 +1,9 @@
 """The bytes of a fastText model file (.bin, .ftz): what stands where, and whether it can be true.
 
 In: a path. Out: `FastTextFile`. No size field is believed before it is held against the bytes that
-are left, so a damaged file never makes the reader ask for memory. The layout was read off
-fastText's source (args.cc, dictionary.cc, densematrix.cc, quantmatrix.cc, productquantizer.cc).
+are left, and a compressed table is put together up to 4 GiB, so a damaged file never makes the
+reader ask for more. The layout was read off fastText's source (args.cc, dictionary.cc,
+densematrix.cc, quantmatrix.cc, productquantizer.cc).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _VERSIONS: Final = (11, 12)
 _LOSSES: Final = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
 _MODELS: Final = {1: "cbow", 2: "skipgram", 3: "supervised"}
 _CENTROIDS: Final = 256
+_MOST_NUMBERS: Final = 2**30  # of a table that was compressed: 4 GiB
 _ARGS: Final = (
     "dim", "ws", "epoch", "min_count", "neg", "word_ngrams", "loss", "model", "bucket", "minn",
     "maxn", "lr_update_rate",
@@ -269,6 +271,12 @@ def _read_codes(
     file: _Bytes, n_rows: int, dim: int, by_norm: bool, what: str
 ) -> NDArray[np.float32]:
     """Rows put together from the centroids of their parts, times their norms."""
+    if n_rows * dim > _MOST_NUMBERS:
+        raise file.wrong(
+            f"{what} has {n_rows} rows of {dim} numbers, which is "
+            f"{n_rows * dim / 2**28:.1f} GiB when it is no longer compressed; "
+            f"{_MOST_NUMBERS / 2**28:.1f} GiB is the most that is read"
+        )
     n_codes = file.number("<i4", f"the number of codes of {what}", 0, 2**31 - 1)
     codes = file.array(n_codes, "u1", f"the codes of {what}")
     parts = _read_quantiser(file, dim, what)

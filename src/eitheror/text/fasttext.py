@@ -32,6 +32,7 @@ _PRIME: Final = np.uint32(16777619)
 _JOIN: Final = np.uint64(116049371)
 _BEGIN, _END = b"<", b">"
 _MAX_FEATURES: Final = 2**31 - 1
+_MOST_NGRAMS: Final = 100  # the work grows with it for each word
 
 Bytes = NDArray[np.uint8]
 Hashes = NDArray[np.uint32]
@@ -45,7 +46,7 @@ class FastTextOptions:
     Parameters
     ----------
     word_ngrams : int
-        Longest sequence of words that is a feature; 1 is single words.
+        Longest sequence of words that is a feature, at most 100; 1 is single words.
     char_ngrams : (int, int)
         Shortest and longest character n-gram of `<word>`; a longest of 0 is none.
     bucket : int
@@ -73,7 +74,7 @@ class FastTextOptions:
         if not isinstance(self.char_ngrams, tuple | list) or len(self.char_ngrams) != 2:
             raise ValueError(f"char_ngrams={self.char_ngrams!r}: expected (shortest, longest)")
         object.__setattr__(self, "char_ngrams", tuple(self.char_ngrams))
-        check_whole("word_ngrams", self.word_ngrams, 1, None)
+        check_whole("word_ngrams", self.word_ngrams, 1, _MOST_NGRAMS)
         check_whole("char_ngrams[0]", self.char_ngrams[0], 0, None)
         check_whole("char_ngrams[1]", self.char_ngrams[1], 0, None)
         check_whole("bucket", self.bucket, int(self.has_ngrams), _MAX_FEATURES)
