@@ -169,7 +169,7 @@ def decisions(
     dealt = deal_folds(labels, folds, keys=content_keys(data.inputs), rng=rng)
     tried = [s for s in STRATEGIES if s.name in {row.name for row in found.rows}]
     # found again where `compare` left them, not trained again
-    outcomes, _ = run_folds(tried, setting, data, dealt, budget=None, progress=None, store=kept)
+    outcomes, _, _ = run_folds(tried, setting, data, dealt, budget=None, progress=None, store=kept)
     made, alone = {}, {}
     for outcome in outcomes:
         fitted = outcome.strategy.fit(setting, data)
