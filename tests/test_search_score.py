@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eitheror.comparison.data import Data
-from eitheror.decide import METRICS, Argmax
+from eitheror.decide import METRICS, Argmax, Threshold
 from eitheror.labels import Labels, either, evidence, not_
 from eitheror.metrics import statement_log_loss
 from eitheror.search.parts import Parts
@@ -131,3 +131,18 @@ def test_check_rows_have_no_say(metric, tmp_path):
                           Argmax(), 0)  # fmt: skip
         assert scores.score == result.score
     assert found[0] == found[1]
+
+
+def test_rows_of_which_nothing_is_known_are_no_rows():
+    """They neither score nor make an interval narrower: an empty set is not right about them."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((60, 3)) < 0.4).astype(float)
+    proba = np.clip(0.7 * truth + 0.3 * rng.random((60, 3)), 0, 1)
+    silent = np.full((200, 3), np.nan)
+    known, rule = Labels.from_indicator(truth), Threshold(0.5)
+    more = Labels.from_indicator(np.concatenate([truth, silent]))
+    both = np.concatenate([proba, np.zeros((200, 3))])
+    for metric in ("accuracy", "f1_samples", "jaccard_micro"):
+        alone = score_of(metric, known, proba, rule, 0)
+        among = score_of(metric, more, both, rule, 0)
+        assert (alone.score, alone.interval) == (among.score, among.interval)

@@ -1,9 +1,8 @@
 """A vector of float32 as one value in compiled code: rows of a table stay in registers.
 
 `Vector(n)` holds ``16 n`` numbers. Numba keeps an accumulator that is an array in memory, since it
-cannot know that two arrays do not overlap; a value of this type lives in registers, which makes the
-loops over embedding rows two to three times as fast. LLVM splits it for processors with shorter
-vectors.
+cannot know that two arrays do not overlap; a value of this type lives in registers. LLVM splits it
+for processors with shorter vectors.
 
 A kernel says how long its vectors are by the length of a tuple of zeros (`chunks`), which is part
 of its type. Tables are C-contiguous float32 arrays, `place` is a flat position in one, and no

@@ -55,8 +55,6 @@ class AutotuneFlags:
 
     def wanted(self) -> bool:
         """Return whether to search; a metric without a search is an error."""
-        from eitheror.search.run import load_optuna
-
         wanted = self.autotune is not None or self.autotune_trials is not None
         if self.metric is not None and not wanted:
             raise ValueError(
@@ -64,6 +62,8 @@ class AutotuneFlags:
                 "--autotune 5m with it, or tune the trained model with eitheror tune"
             )
         if wanted:  # now, and not after the files are read
+            from eitheror.search.run import load_optuna
+
             load_optuna()
         return wanted
 

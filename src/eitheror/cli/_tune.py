@@ -266,7 +266,7 @@ def _threshold(
 def _expected(
     fitted: Model, flags: TagFlags, metric: str, labels: Any, proba: Any
 ) -> tuple[Any, float, float]:
-    """Fit a rule that maximises an expectation: all it learns is its calibration."""
+    """Fit a rule that maximises an expectation; it learns a calibration and a shift."""
     from eitheror.decide import ExpectedF1, ExpectedJaccard, cross_fitted_score, score_decision
 
     kind = ExpectedJaccard if flags.rule == "expected-jaccard" else ExpectedF1

@@ -32,9 +32,10 @@ from numpy.typing import NDArray
 from eitheror.comparison.data import Data
 from eitheror.comparison.rules import decided_by_best_rule
 from eitheror.comparison.run import Outcome
-from eitheror.decide import Rule, Threshold, score_decision
+from eitheror.comparison.tags import DecidedTags
+from eitheror.decide import Rule
 from eitheror.labels import SHARES, UNKNOWN, Labels
-from eitheror.metrics import evaluate, paired_difference
+from eitheror.metrics import evaluate
 from eitheror.metrics.intervals import Estimate, Z, between, ratio_of
 
 __all__ = ["Difference", "Gap", "Row", "agreement", "score_outcomes"]
@@ -300,11 +301,8 @@ class _Tags:
         metric: str,
         seed: int,
     ) -> None:
-        self.metric, self.seed = metric, seed
         values = data.labels.sparse().dense(np.float64)
-        known = ~np.isnan(values)
-        # A row without a known entry is no row: its empty set would count as perfectly decided.
-        rows = np.flatnonzero(known.any(axis=1))
+        rows = np.flatnonzero(~np.isnan(values).all(axis=1))
         decided = np.zeros(proba.shape, dtype=bool)
         decided[rows], chosen = decided_by_best_rule(
             values[rows], proba[rows], folds[rows], metric, outcome.meaning
@@ -312,28 +310,12 @@ class _Tags:
         report = evaluate(data.labels, proba, decision=_Given(decided), meaning=outcome.meaning)
         self.metrics = report["metrics"]
         self.decision = _in_words(chosen)
-        self.score = score_decision(metric, values, decided)
-        # An unknown entry counts for nobody: absent, and not named.
-        values, known, decided = values[rows], known[rows], decided[rows]
-        classes = data.labels.classes
-        self.labels = Labels.from_indicator(np.where(known, values, 0.0), classes=classes)
-        self.decided = (decided & known).astype(np.float32)
-        found = evaluate(self.labels, self.decided, decision=Threshold(0.5))["metrics"][metric]
-        self.interval = None if found["interval"] is None else tuple(found["interval"])
+        self.tags = DecidedTags(metric, values, decided, data.labels.classes, seed)
+        self.score, self.interval = self.tags.score, self.tags.interval
 
     def ahead_of(self, other: _Tags) -> tuple[float, Interval | None, None]:
         """Return the difference of the scores and its interval."""
-        half = Threshold(0.5)
-        bounds = paired_difference(
-            self.labels,
-            self.decided,
-            other.decided,
-            self.metric,
-            decision=half,
-            other_decision=half,
-            seed=self.seed,
-        )
-        return (bounds.lower + bounds.upper) / 2, bounds.interval, None
+        return *self.tags.ahead_of(other.tags), None
 
 
 def _in_words(chosen: Mapping[str, int]) -> str:

@@ -190,8 +190,8 @@ class Model:
         Returns
         -------
         list of lists
-            Of class names, in the order of `classes`; one name a row where one class is true, none
-            where the rule declines to choose.
+            Of class names, in the order of `classes`. Where one class is true: one name a row, none
+            where the rule declines to choose, several where it gives sets.
         """
         chosen = self.rule().predict(proba)
         if chosen.ndim == 1:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +21,9 @@ from eitheror.labels import Labels
 from eitheror.metrics import Bounds, evaluate, paired_difference
 from eitheror.model import Model
 from eitheror.report.words import score_of_rule
-from eitheror.training import TrainOptions, fit
-from eitheror.training.checks import check_speaking
+
+if TYPE_CHECKING:
+    from eitheror.training import TrainOptions
 
 __all__ = ["learning_curve", "stored_options"]
 
@@ -81,6 +82,10 @@ def learning_curve(
         If the rows say nothing or name a class that the model does not have, the shares do not
         rise, or the metric is one that is better when lower.
     """
+    # Here and not above: a page of scores needs no trainer, which takes a while to import.
+    from eitheror.training import fit
+    from eitheror.training.checks import check_speaking
+
     classes = list(model.classes)
     _check(labels, classes, shares)
     weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight)
@@ -135,6 +140,8 @@ def stored_options(model: Model) -> TrainOptions:
     >>> stored_options(Model("multiclass", ["a", "b"], stored, "softmax", None, parameters)).l2
     0.01
     """
+    from eitheror.training import TrainOptions
+
     names = {field.name for field in fields(TrainOptions)}
     stored = {name: value for name, value in model.options.items() if name in names}
     if "char_ngrams" in stored:

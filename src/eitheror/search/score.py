@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.comparison.score import agreement
+from eitheror.comparison.tags import DecidedTags
 from eitheror.decide import (
     METRICS,
     Argmax,
@@ -22,12 +23,10 @@ from eitheror.decide import (
     ExpectedF1,
     ExpectedJaccard,
     Rule,
-    Threshold,
     TunedThreshold,
     score_decision,
 )
 from eitheror.labels import Labels
-from eitheror.metrics import evaluate, paired_difference
 from eitheror.metrics.intervals import Estimate, Z, between, mean_of, ratio_of
 from eitheror.metrics.probabilities import statement_log_loss
 from eitheror.model import Model
@@ -108,7 +107,7 @@ def score_of(
     decided = rule.predict(proba)
     if decided.ndim == 1:
         return _Classes(labels, decided, keys)
-    return _Tags(metric, labels, decided, seed)
+    return _of_tags(metric, labels, decided, seed)
 
 
 class Judge:
@@ -160,7 +159,9 @@ class Judge:
         calibrates, rule = rules[best]
         calibration = Calibration().fit(self.labels, proba) if calibrates else None
         rule.fit(self.labels, _read(calibration, proba))
-        return Chosen(_Tags(self.metric, self.labels, decided[best], self.seed), rule, calibration)
+        return Chosen(
+            _of_tags(self.metric, self.labels, decided[best], self.seed), rule, calibration
+        )
 
     def _of_classes(self, proba: Proba) -> Scored:
         return score_of(self.metric, self.labels, proba, Argmax(), self.seed, self.keys)
@@ -241,32 +242,9 @@ class _Losses:
         return found.value, _widened(found, 0.0, n, within=(-np.inf, np.inf))
 
 
-class _Tags:
-    """A score of decided tags over the known entries."""
-
-    def __init__(self, metric: str, labels: Labels, decided: NDArray[np.bool_], seed: int) -> None:
-        self.metric, self.seed = metric, seed
-        self.score = score_decision(metric, labels, decided)
-        # An unknown entry counts for nobody: absent, and not named.
-        values = labels.sparse().dense(np.float64)
-        known = ~np.isnan(values)
-        self.labels = Labels.from_indicator(np.where(known, values, 0.0), classes=labels.classes)
-        self.decided = (decided & known).astype(np.float32)
-        found = evaluate(self.labels, self.decided, decision=Threshold(0.5))["metrics"][metric]
-        self.interval = None if found["interval"] is None else tuple(found["interval"])
-
-    def ahead_of(self, other: _Tags) -> tuple[float, Interval | None]:
-        half = Threshold(0.5)
-        bounds = paired_difference(
-            self.labels,
-            self.decided,
-            other.decided,
-            self.metric,
-            decision=half,
-            other_decision=half,
-            seed=self.seed,
-        )
-        return (bounds.lower + bounds.upper) / 2, bounds.interval
+def _of_tags(metric: str, labels: Labels, decided: NDArray[np.bool_], seed: int) -> DecidedTags:
+    values = labels.sparse().dense(np.float64)
+    return DecidedTags(metric, values, decided, labels.classes, seed)
 
 
 def _inputs(n: int, keys: Keys | None) -> NDArray[np.int64]:
