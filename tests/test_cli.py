@@ -13,7 +13,9 @@ import pytest
 from eitheror.cli import app, main
 
 DEMO = Path(__file__).parents[1] / "src" / "eitheror" / "_demo"
-COMMANDS = "train predict evaluate tune compare audit convert import info demo".split()
+COMMANDS = (
+    "train predict evaluate tune compare audit convert import info shrink export demo warmup"
+).split()
 METRICS = (
     "accuracy precision_at_1 recall_at_1 precision_at_5 f1_micro f1_macro f1_samples "
     "jaccard_micro jaccard_macro jaccard_samples hamming log_loss calibration_error"

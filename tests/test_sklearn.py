@@ -400,16 +400,6 @@ def test_partial_fit_of_texts():
     assert model.score(rows, labels) > 0.9
 
 
-@pytest.mark.parametrize("make", [lambda: (LinearClassifier(l2=0.1), np.eye(2)),
-                                  lambda: (TextClassifier(**QUICK), ["x y", "z w"])])  # fmt: skip
-def test_partial_fit_refuses_new_classes(make):
-    """A class that the first call did not know is named, with what to write."""
-    model, X = make()
-    model.partial_fit(X, ["a", "b"])
-    with pytest.raises(ValueError, match=r"names 'c'.*classes=\["):
-        model.partial_fit(X, ["a", "c"])
-
-
 @pytest.mark.parametrize("kind", ["numbers", "texts"])
 def test_save_and_load_give_the_same_answers(tmp_path, kind):
     """A saved model predicts the same, as an estimator and as a plain model."""

@@ -386,7 +386,7 @@ def test_warm_start_goes_on(features: str) -> None:
     assert second.featurizer is first.featurizer
     assert second.options["history"][0]["loss"] < first.options["history"][0]["loss"]
     other = "embedding" if features == "tfidf" else "tfidf"
-    with pytest.raises(ValueError, match="warm_start is a"):
+    with pytest.raises(ValueError, match=f"features='{other}' came.*has features='{features}'"):
         fit(rows, labels, TrainOptions(features=other), warm_start=first)
 
 
@@ -502,7 +502,7 @@ def test_progress_is_told() -> None:
 
 def test_too_many_weights_fall_back_to_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A linear model that would not fit is not begun: embeddings instead, and it is said."""
-    monkeypatch.setattr("eitheror.training.fitting._MAX_WEIGHTS", 100)
+    monkeypatch.setattr("eitheror.training.fitting.MAX_WEIGHTS", 100)
     rows, truth = texts(60)
     labels = labels_for("multilabel", truth)
     told: list[dict[str, Any]] = []

@@ -48,8 +48,11 @@ if TYPE_CHECKING:
     )
     from eitheror.metrics import evaluate
     from eitheror.model import import_fasttext, load
+    from eitheror.onnx import export_onnx
     from eitheror.search import tune_hyperparameters
     from eitheror.sklearn import LinearClassifier, PartialLabelClassifier, TextClassifier
+    from eitheror.small import shrink
+    from eitheror.training import fit_files
 
 __version__ = "0.1.0"
 
@@ -67,7 +70,9 @@ __all__ = [
     "evaluate",
     "evidence",
     "exact",
+    "export_onnx",
     "files",
+    "fit_files",
     "hf",
     "import_fasttext",
     "jax",
@@ -80,6 +85,7 @@ __all__ = [
     "not_",
     "read",
     "report",
+    "shrink",
     "sklearn",
     "soft",
     "tags",
@@ -101,9 +107,12 @@ _HOME = {
     "TextClassifier": "sklearn",
     "compare": "comparison",
     "evaluate": "metrics",
+    "export_onnx": "onnx",
+    "fit_files": "training",
     "import_fasttext": "model",
     "load": "model",
     "read": "files",
+    "shrink": "small",
     "tune_hyperparameters": "search",
     "write": "files",
 }

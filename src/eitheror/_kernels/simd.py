@@ -14,6 +14,7 @@ position is checked.
 | `load(table, place, chunks)` | table[place : place + 16 n] |
 | `store(table, place, v)` | table[place : place + 16 n] = v |
 | `add(a, b)`, `add_scaled(a, s, b)` | a + b, a + s b |
+| `add_product(a, b, c)` | a + b * c, lane by lane |
 | `dot(a, b)` | sum of a * b: sixteen partial sums in order, added in halves |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
 """
@@ -29,7 +30,18 @@ from numba.core import cgutils
 from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 
-__all__ = ["LANES", "Vector", "add", "add_scaled", "dot", "load", "prefetch", "store", "zeros"]
+__all__ = [
+    "LANES",
+    "Vector",
+    "add",
+    "add_product",
+    "add_scaled",
+    "dot",
+    "load",
+    "prefetch",
+    "store",
+    "zeros",
+]
 
 LANES = 16
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
@@ -130,6 +142,17 @@ def add_scaled(typing: Any, a: Any, factor: Any, b: Any) -> Any:
         return builder.fadd(args[0], product, flags=_FUSED)
 
     return a(a, types.float32, b), generate
+
+
+@_intrinsic
+def add_product(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a + b * c."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        product = builder.fmul(args[1], args[2], flags=_FUSED)
+        return builder.fadd(args[0], product, flags=_FUSED)
+
+    return a(a, b, c), generate
 
 
 @_intrinsic

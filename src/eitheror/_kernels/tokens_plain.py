@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,11 @@ def hash_words(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[n
     -------
     uint64 array of shape (n_words,)
     """
-    order = np.argsort(-lengths, kind="stable")
+    # Longest first; NumPy sorts short integers by their digits, ten times as fast.
+    short: NDArray[Any] = lengths
+    if lengths.max(initial=0) < 1 << 15:
+        short = lengths.astype(np.int16)
+    order = np.argsort(-short, kind="stable")
     starts = (np.cumsum(lengths) - lengths)[order]
     ordered = -lengths[order]
     hashes = np.full(len(lengths), _BASIS, dtype=np.uint64)

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group
 
 import eitheror
-from eitheror.cli import (
-    _audit,
-    _compare,
-    _convert,
-    _demo,
-    _evaluate,
-    _import,
-    _info,
-    _predict,
-    _train,
-    _tune,
-)
 from eitheror.cli._options import STDIO
 
 __all__ = ["app", "main"]
@@ -39,20 +27,14 @@ app = App(
     group_parameters=Group("Options", sort_key=3),
     end_of_options_delimiter="",
 )
-_COMMANDS: tuple[Callable[..., int], ...] = (
-    _train.train,
-    _predict.predict,
-    _evaluate.evaluate,
-    _tune.tune,
-    _compare.compare,
-    _audit.audit,
-    _convert.convert,
-    _import.import_,
-    _info.info,
-    _demo.demo,
+# By name: a command's file is imported when the command or its help is asked for.
+_COMMANDS = (
+    *("train", "predict", "evaluate", "tune", "compare", "audit", "convert", "import", "info"),
+    *("shrink", "export", "demo", "warmup"),
 )
 for _place, _command in enumerate(_COMMANDS):
-    app.command(_command, sort_key=_place)
+    _function = "import_" if _command == "import" else _command
+    app.command(f"eitheror.cli._{_command}:{_function}", name=_command, sort_key=_place)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
@@ -74,6 +56,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     0
     """
     words = sys.argv[1:] if tokens is None else tokens
+    if not words or words[0] not in _COMMANDS:  # the list of all says what each one does
+        for command in _COMMANDS:
+            app[command]
     try:
         code = app([STDIO if word == "-" else word for word in words])
         sys.stdout.flush()

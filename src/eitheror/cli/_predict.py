@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
@@ -15,12 +14,16 @@ from eitheror.cli._model import input_of, inputs_of, keywords_for
 from eitheror.cli._options import FileOptions, Input, Json, ModelPath, Threads, count
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from eitheror.files import Row
     from eitheror.model import Model
 
 __all__ = ["predict"]
 
-_ROWS = 4096
+_ROWS = 32_768
+_PIPED = 4096  # answered at a time where another program may be waiting
+_CELLS = 1 << 25  # probabilities in memory at a time
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -60,18 +63,27 @@ def predict(
         raise ValueError("--top says how many probabilities --json shows; add --json")
     fitted = eo.load(model)
     rows = files.iter_rows(file, unlabelled=True, **keywords_for(fitted, layout))
-    size = 1 if file == "-" and sys.stdin.isatty() else _ROWS
+    searches = fitted.searches and (top is not None or not as_json)
+    size = _ROWS if searches else max(1, min(_ROWS, _CELLS // len(fitted.classes)))
+    if file == "-":
+        size = 1 if sys.stdin.isatty() else min(_PIPED, size)
     skipped = 0
     while batch := list(islice(rows, size)):
-        inputs = [_input(fitted, row, layout.skip_bad) for row in batch]
+        inputs = _inputs(fitted, batch, layout.skip_bad)
         skipped += sum(row.error is not None for row in batch)
-        for line in _lines(fitted, inputs, as_json, top, thread or -1):
-            print(line)
-        if size == 1:
+        sys.stdout.write(_lines(fitted, inputs, as_json, top, thread or -1))
+        if file == "-":
             sys.stdout.flush()
     if skipped:
         print(f"{count(skipped, 'row')} could not be read: null", file=sys.stderr)
     return 0
+
+
+def _inputs(model: Model, rows: list[Row], skip_bad: bool) -> list[Any]:
+    """Return what the model reads, None for a blank line and a row that is to be skipped."""
+    if model.featurizer is not None and {type(row.input) for row in rows} == {str}:
+        return [row.input for row in rows]
+    return [_input(model, row, skip_bad) for row in rows]
 
 
 def _input(model: Model, row: Row, skip_bad: bool) -> Any:
@@ -89,23 +101,59 @@ def _input(model: Model, row: Row, skip_bad: bool) -> Any:
         return None
 
 
-def _lines(
-    model: Model, inputs: list[Any], as_json: bool, top: int | None, n_jobs: int
-) -> Iterator[str]:
-    """Yield one line a row; `null` for a row that could not be read."""
+def _lines(model: Model, inputs: list[Any], as_json: bool, top: int | None, n_jobs: int) -> str:
+    """Return one line a row; `null` for a row that could not be read."""
     good = [item for item in inputs if item is not None]
-    decided: Iterator[tuple[list[Any], Any]] = iter(())
-    if good:
-        proba = model.predict_proba(inputs_of(model, good), n_jobs=n_jobs)
-        decided = iter(zip(model.decide(proba), proba, strict=True))
-    for item in inputs:
-        if item is None:
-            yield "null"
-            continue
-        names, values = next(decided)
-        if not as_json:
-            yield "\t".join(str(name).translate(_ESCAPES) for name in names)
-            continue
-        order = (-values).argsort(kind="stable")[:top]
-        ranked = {str(model.classes[column]): round(float(values[column]), 6) for column in order}
-        yield json.dumps({"decision": names, "proba": ranked}, ensure_ascii=False)
+    if not good:
+        return "null\n" * len(inputs)
+    if as_json:
+        lines = _json_lines(model, inputs_of(model, good), top, n_jobs)
+    else:
+        lines = _plain_lines(model, inputs_of(model, good), n_jobs)
+    if len(good) < len(inputs):
+        decided = iter(lines)
+        lines = ["null" if item is None else next(decided) for item in inputs]
+    return "\n".join([*lines, ""])
+
+
+def _plain_lines(model: Model, inputs: Any, n_jobs: int) -> list[str]:
+    decided = model.predict(inputs, n_jobs)
+    written = {name: str(name).translate(_ESCAPES) for name in set(chain.from_iterable(decided))}
+    return ["\t".join([written[name] for name in names]) for names in decided]
+
+
+def _json_lines(model: Model, inputs: Any, top: int | None, n_jobs: int) -> list[str]:
+    lines = []
+    if top is not None and model.searches:
+        best, values = model.predict_top(inputs, min(top, len(model.classes)), n_jobs)
+        for columns, shown in zip(best.tolist(), values.tolist(), strict=True):
+            names = [model.classes[column] for column in columns]
+            pairs = zip(names, shown, strict=True)
+            ranked = {str(name): round(value, 6) for name, value in pairs}
+            line = {"decision": names[:1], "proba": ranked}
+            lines.append(json.dumps(line, ensure_ascii=False))
+        return lines
+    proba = model.predict_proba(inputs, n_jobs)
+    for names, values in zip(model.decide(proba, n_jobs), proba, strict=True):
+        order = ranked_columns(values, top)
+        shown = zip(order.tolist(), values[order].tolist(), strict=True)
+        ranked = {str(model.classes[column]): round(value, 6) for column, value in shown}
+        lines.append(json.dumps({"decision": names, "proba": ranked}, ensure_ascii=False))
+    return lines
+
+
+def ranked_columns(values: NDArray[Any], top: int | None) -> NDArray[Any]:
+    """Return the columns of the `top` largest values by falling value, ties by column.
+
+    >>> import numpy
+    >>> ranked_columns(numpy.array([0.1, 0.4, 0.1, 0.4]), 3).tolist()
+    [1, 3, 0]
+    """
+    import numpy as np
+
+    columns: NDArray[Any] = np.arange(len(values))
+    if top is not None and top < len(values):  # only what reaches the last place is sorted
+        place = len(values) - top
+        columns = (values >= np.partition(values, place)[place]).nonzero()[0]
+    ranked: NDArray[Any] = columns[(-values[columns]).argsort(kind="stable")][:top]
+    return ranked

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,8 +24,10 @@ from eitheror.cli._options import (
     print_json,
     report_skipped,
     score,
+    seconds_in,
     spelt,
 )
+from eitheror.cli._stream import StreamFlags, pace_line, train_streamed
 
 if TYPE_CHECKING:
     from eitheror.files import Table
@@ -36,7 +40,7 @@ __all__ = ["train"]
 
 _TRAINING = Group("How to train", sort_key=1)
 _Default = Parameter(show_default=False)
-_NOT_OPTIONS = ("history",)
+_NOT_OPTIONS = ("history", "rows")
 
 
 @Parameter(name="*", group=_TRAINING)
@@ -51,14 +55,21 @@ class TrainFlags:
     loss: Annotated[
         str,
         Parameter(
-            help="softmax; for tags: ova, pal, pal-n, pol (as fastText does), ova-n; for numbers "
-            "with wrong statements: gce, set-mae."
+            help="softmax; for thousands of classes: hs; for tags: ova, pal, pal-n, pol (as "
+            "fastText does), ova-n; for numbers with wrong statements: gce, set-mae."
         ),
     ] = "auto"
     epoch: Annotated[int | None, _Default, Parameter(help="Passes over the rows.")] = None
     lr: Annotated[float | None, _Default, Parameter(help="Learning rate.")] = None
     optimizer: Annotated[
-        Literal["sgd", "adagrad"] | None, _Default, Parameter(help="How steps are made.")
+        Literal["sgd", "adagrad", "newton"] | None,
+        _Default,
+        Parameter(help="How steps are made; newton solves each tag on its own (ova)."),
+    ] = None
+    scaling: Annotated[
+        Literal["standard", "unit", "tfidf"] | None,
+        _Default,
+        Parameter(help="For numbers: standard; unit or tfidf for counts of words."),
     ] = None
     dim: Annotated[int | None, _Default, Parameter(help="Length of an embedding.")] = None
     word_ngrams: Annotated[
@@ -126,6 +137,7 @@ class TrainFlags:
             epochs=self.epoch,
             lr=self.lr,
             optimizer=self.optimizer,
+            scaling=self.scaling,
             dim=self.dim,
             word_ngrams=self.word_ngrams,
             bucket=self.bucket,
@@ -158,15 +170,31 @@ def train(
         str | None,
         Parameter(group=FILES, help="File of word vectors (.vec) that embeddings start from."),
     ] = None,
+    continue_from: Annotated[
+        str | None,
+        Parameter(
+            name="--continue",
+            group=FILES,
+            help="Model to go on from: rows, words and classes are added to it.",
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        Parameter(group=FILES, help="Rows that --continue's model knows, so that it keeps them."),
+    ] = None,
     task: Annotated[
         Task | None, Parameter(help="One class true, or any number [default: told by the file].")
     ] = None,
     flags: TrainFlags = TrainFlags(),
     how: AutotuneFlags = AutotuneFlags(),  # noqa: B008  # frozen
+    stream: StreamFlags = StreamFlags(),  # noqa: B008  # frozen
     layout: FileOptions = FileOptions(),  # noqa: B008  # frozen
     thread: Threads = None,
     checkpoint_every: Annotated[
-        int | None, Parameter(help="Write MODEL.checkpoint/ after every N passes.")
+        str | None,
+        Parameter(
+            help="Write MODEL.checkpoint/ after every N passes, or every 5m at a pass's end."
+        ),
     ] = None,
     resume: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Go on from MODEL.checkpoint/.")
@@ -194,12 +222,33 @@ def train(
             "--autotune searches features and widths, which --pretrained-vectors fixes: leave one "
             "of them out"
         )
-    table = io.read_table(files, task=task, **layout.keywords())
+    progress, found, n_jobs = _Progress(), None, thread or -1
+    start = time.perf_counter()
+    if stream.wanted(
+        autotune=searches, pretrained_vectors=pretrained_vectors, **{"continue": continue_from}
+    ):
+        with _interruptible(saved):
+            model, report = train_streamed(
+                files,
+                flags.options(),
+                stream,
+                layout,
+                task=task,
+                valid=valid,
+                n_jobs=n_jobs,
+                progress=progress,
+                checkpoint=saved,
+                resume=resume,
+            )
+        return _finish(model, output, report, progress, start, as_json=as_json)
+    earlier = _earlier_model(continue_from, replay, pretrained_vectors, searches)
+    if earlier is None:
+        table = io.read_table(files, task=task, **layout.keywords())
+    else:
+        table = _read_more(files, earlier.classes, layout, task or earlier.task, new_classes=True)
     report_skipped(table.skipped)
     held_out = None if valid is None else _read_valid(valid, table, layout)
     watched = None if held_out is None else _watched(held_out, table.labels.n_classes)
-    progress, found, n_jobs = _Progress(), None, thread or -1
-    start = time.perf_counter()
     if searches:
         found = autotune(
             how,
@@ -211,23 +260,42 @@ def train(
         )
         model, held_out = found.model, None  # the held-out rows are scored by the search
     else:
-        model = fit(
-            table.inputs,
-            table.labels,
-            flags.options(),
-            sample_weight=table.weight,
-            valid=watched,
-            n_jobs=n_jobs,
-            progress=progress,
-            checkpoint=saved,
-            resume=resume,
-            vectors=pretrained_vectors,
-        )
-        progress.end()
+        with _interruptible(saved):
+            model = fit(
+                table.inputs,
+                table.labels,
+                flags.options(),
+                sample_weight=table.weight,
+                valid=watched,
+                n_jobs=n_jobs,
+                progress=progress,
+                checkpoint=saved,
+                resume=resume,
+                warm_start=earlier,
+                replay=None if replay is None else _replayed(replay, table, layout),
+                vectors=pretrained_vectors,
+            )
     if table.feature_names is not None:
         model.feature_names = table.feature_names
+    report = _report(model, table, held_out, n_jobs)
+    return _finish(model, output, report, progress, start, found, as_json=as_json)
+
+
+def _finish(
+    model: Model,
+    output: str,
+    report: dict[str, Any],
+    progress: _Progress,
+    start: float,
+    found: SearchResult | None = None,
+    *,
+    as_json: bool,
+) -> int:
+    """Write the model, and print the report."""
+    progress.end()
     model.save(output)
-    report = _report(model, table, held_out, n_jobs) | {
+    report |= {
+        "options": {key: value for key, value in model.options.items() if key not in _NOT_OPTIONS},
         "notes": progress.notes,
         "seconds": round(time.perf_counter() - start, 1),
         "model": output,
@@ -239,7 +307,7 @@ def train(
     return 0
 
 
-def _checkpoint(output: str, every: int | None, resume: bool, searches: bool) -> Checkpoint | None:
+def _checkpoint(output: str, every: str | None, resume: bool, searches: bool) -> Checkpoint | None:
     """Return where to keep the state between passes, if anywhere."""
     from eitheror.training import Checkpoint
 
@@ -250,10 +318,41 @@ def _checkpoint(output: str, every: int | None, resume: bool, searches: bool) ->
             "--autotune trains many models, and --resume and --checkpoint-every are about one: "
             "leave these out"
         )
-    saved = Checkpoint(f"{output.rstrip('/')}.checkpoint", every=every or 1)
+    path = f"{output.rstrip('/')}.checkpoint"
+    if every is not None and every[-1:].isalpha():
+        saved = Checkpoint(path, seconds=seconds_in(every, "--checkpoint-every"))
+    else:
+        saved = Checkpoint(path, every=_passes(every))
     if resume and not saved.exists():
         print(f"{saved.path}: no checkpoint there, so training starts over", file=sys.stderr)
     return saved
+
+
+def _passes(every: str | None) -> int:
+    if every is None:
+        return 1
+    try:
+        return int(every)
+    except ValueError:
+        raise ValueError(
+            f"--checkpoint-every {every}: expected a number of passes, or a time such as 60s or 5m"
+        ) from None
+
+
+@contextmanager
+def _interruptible(saved: Checkpoint | None) -> Iterator[None]:
+    """Say on Ctrl-C what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if saved is None:
+            print("no model was written; --checkpoint-every keeps finished passes", file=sys.stderr)
+        elif saved.exists():
+            print(
+                f"finished passes are in {saved.path}; the same command with --resume goes on",
+                file=sys.stderr,
+            )
+        raise
 
 
 class _Progress:
@@ -261,20 +360,67 @@ class _Progress:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.data: dict[str, Any] = {}
         self.shown = sys.stderr.isatty()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["event"] == "choice":
             self.notes.append(event["message"])
+        elif event["event"] == "data":
+            self.data = event
+        elif event["event"] == "rows":
+            if self.shown:
+                print(f"\r{pace_line(event):<79}", end="", file=sys.stderr, flush=True)
         elif self.shown:
             held_out = f", held out {event['valid_loss']:.4f}" if "valid_loss" in event else ""
-            line = f"pass {event['epoch']} of {event['epochs']}: loss {event['loss']:.4f}{held_out}"
-            print(f"\r{line:<60}", end="", file=sys.stderr, flush=True)
+            done = f"{event.get('unit', 'pass')} {event['epoch']} of {event['epochs']}"
+            line = f"{done}: loss {event['loss']:.4f}{held_out}"
+            print(f"\r{line:<79}", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Clear the line of the last epoch."""
         if self.shown:
-            print(f"\r{'':<60}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r{'':<79}\r", end="", file=sys.stderr, flush=True)
+
+
+def _earlier_model(
+    path: str | None, replay: str | None, vectors: str | None, searches: bool
+) -> Model | None:
+    """Read the model that training goes on from, if any."""
+    if path is None:
+        if replay is not None:
+            raise ValueError(
+                "--replay came without --continue MODEL: give the file beside the other"
+            )
+        return None
+    if searches:
+        raise ValueError("--autotune trains new models, and --continue goes on from one")
+    if vectors is not None:
+        raise ValueError(
+            "--pretrained-vectors starts the embeddings of a new model, and --continue goes on "
+            "with those of another: leave one of them out"
+        )
+    from eitheror.model import load
+
+    return load(path)
+
+
+def _replayed(path: str, table: Table, layout: FileOptions) -> tuple[Any, Labels, Any]:
+    old = _read_more(path, table.labels.classes, layout, table.labels.task, new_classes=False)
+    _check_alike(table.inputs, old)
+    return old.inputs, old.labels, old.weight
+
+
+def _read_more(
+    files: Inputs | str, classes: list[Any], layout: FileOptions, task: str, *, new_classes: bool
+) -> Table:
+    """Read rows under a class list that is known before them."""
+    from eitheror import files as io
+
+    keywords = layout.keywords() | {"task": task}
+    if "classes_file" not in keywords:
+        keywords |= {"classes": classes, "new_classes": new_classes}
+    return io.read_table(files, **keywords)
 
 
 def _read_valid(valid: str, table: Table, layout: FileOptions) -> Table:
@@ -325,14 +471,12 @@ def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels, Any]:
 def _report(model: Model, table: Table, held_out: Table | None, n_jobs: int) -> dict[str, Any]:
     import eitheror as eo
 
-    options = {key: value for key, value in model.options.items() if key not in _NOT_OPTIONS}
     report = {
         "task": model.task,
         "rows": len(table.labels),
         "kinds": table.labels.kind_counts(),
         "classes": len(model.classes),
         "skipped": len(table.skipped),
-        "options": options,
         "valid": None,
     }
     if held_out is not None:

@@ -8,9 +8,19 @@ from eitheror.model.fasttext import import_fasttext
 from eitheror.model.fitted import Model, load
 from eitheror.model.huffman import HuffmanParameters
 from eitheror.model.parameters import EmbeddingParameters, LinearParameters, SparseWeight
+from eitheror.model.quantised import (
+    CodedEmbeddingParameters,
+    CodedLinearParameters,
+    CodedRows,
+    CodedWeight,
+)
 from eitheror.model.storage import check_output
 
 __all__ = [
+    "CodedEmbeddingParameters",
+    "CodedLinearParameters",
+    "CodedRows",
+    "CodedWeight",
     "EmbeddingParameters",
     "HuffmanParameters",
     "LinearParameters",

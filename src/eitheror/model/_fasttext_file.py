@@ -1,9 +1,9 @@
 """The bytes of a fastText model file (.bin, .ftz): what stands where, and whether it can be true.
 
 In: a path. Out: `FastTextFile`. No size field is believed before it is held against the bytes that
-are left, and a compressed table is put together up to 4 GiB, so a damaged file never makes the
-reader ask for more. The layout was read off fastText's source (args.cc, dictionary.cc,
-densematrix.cc, quantmatrix.cc, productquantizer.cc).
+are left. Compressed tables stay codes; those that a prediction needs whole are put together up to
+4 GiB, so a damaged file never makes the reader ask for more. The layout was read off fastText's
+source (args.cc, dictionary.cc, densematrix.cc, quantmatrix.cc, productquantizer.cc).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from eitheror.model.quantised import CodedRows
 
 __all__ = ["FastTextFile", "read_fasttext_file"]
 
@@ -38,7 +40,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class FastTextFile:
-    """What a fastText model file holds; matrices are dense, also where the file compresses them.
+    """What a fastText model file holds; matrices stay codes where the file compresses them.
 
     Parameters
     ----------
@@ -53,8 +55,9 @@ class FastTextFile:
         How often each label came in training.
     kept : dict of int to int, or None
         Row of each bucket that has one; None where all have, in their order.
-    embedding : float32 array of shape (n_words + n_buckets, dim)
-    weight : float32 array of shape (n_labels, dim)
+    embedding : float32 array of shape (n_words + n_buckets, dim), or CodedRows
+        Numbers with the loss hs, whose tree has no coded form.
+    weight : float32 array of shape (n_labels, dim), or CodedRows
     """
 
     version: int
@@ -65,8 +68,8 @@ class FastTextFile:
     labels: list[bytes]
     label_counts: list[int]
     kept: dict[int, int] | None
-    embedding: NDArray[np.float32]
-    weight: NDArray[np.float32]
+    embedding: NDArray[np.float32] | CodedRows
+    weight: NDArray[np.float32] | CodedRows
 
 
 def read_fasttext_file(path: str | os.PathLike[str]) -> FastTextFile:
@@ -179,6 +182,11 @@ def _read(file: _Bytes) -> FastTextFile:
     embedding = _read_matrix(file, quantised, n_rows, dim, "the input matrix")
     squeezed = file.flag("the flag of a compressed output") and quantised
     weight = _read_matrix(file, squeezed, len(labels), dim, "the output matrix")
+    if isinstance(weight, CodedRows):
+        _check_room(file, weight, "the output matrix")
+    if loss == "hs":
+        embedding = _dense(file, embedding, "the input matrix")
+        weight = _dense(file, weight, "the output matrix")
     if file.place != file.size:
         raise file.wrong(
             f"{file.size - file.place} bytes are left behind the model's end (byte {file.place}): "
@@ -250,7 +258,7 @@ def _read_kept(file: _Bytes, n: int) -> dict[int, int]:
 
 def _read_matrix(
     file: _Bytes, quantised: bool, n_rows: int, dim: int, what: str
-) -> NDArray[np.float32]:
+) -> NDArray[np.float32] | CodedRows:
     by_norm = quantised and file.flag(f"the flag of norms of {what}")
     shape = tuple(file.number("<i8", f"the shape of {what}") for _ in range(2))
     if shape != (n_rows, dim) or dim < 1:
@@ -258,45 +266,58 @@ def _read_matrix(
             f"{what} has shape {shape}; {(n_rows, dim)} was expected from the vocabulary, the "
             "buckets and the dimension: the file is damaged"
         )
-    if not quantised:
-        matrix = file.array(n_rows * dim, "<f4", what).reshape(n_rows, dim)
-    else:
-        matrix = _read_codes(file, n_rows, dim, by_norm, what)
-    if not np.isfinite(matrix).all():
-        raise file.wrong(f"{what} holds a value that is nan or infinite")
+    if quantised:
+        return _read_codes(file, n_rows, dim, by_norm, what)
+    matrix = file.array(n_rows * dim, "<f4", what).reshape(n_rows, dim)
+    _check_finite(file, matrix, what)
     return cast("NDArray[np.float32]", matrix)
 
 
-def _read_codes(
-    file: _Bytes, n_rows: int, dim: int, by_norm: bool, what: str
-) -> NDArray[np.float32]:
-    """Rows put together from the centroids of their parts, times their norms."""
+def _check_finite(file: _Bytes, numbers: NDArray[Any], what: str) -> None:
+    if not np.isfinite(numbers).all():
+        raise file.wrong(f"{what} holds a value that is nan or infinite")
+
+
+def _check_room(file: _Bytes, rows: CodedRows, what: str) -> None:
+    n_rows, dim = rows.shape
     if n_rows * dim > _MOST_NUMBERS:
         raise file.wrong(
             f"{what} has {n_rows} rows of {dim} numbers, which is "
             f"{n_rows * dim / 2**28:.1f} GiB when it is no longer compressed; "
             f"{_MOST_NUMBERS / 2**28:.1f} GiB is the most that is read"
         )
+
+
+def _dense(file: _Bytes, matrix: NDArray[np.float32] | CodedRows, what: str) -> NDArray[np.float32]:
+    if not isinstance(matrix, CodedRows):
+        return matrix
+    _check_room(file, matrix, what)
+    return matrix.take(np.arange(len(matrix)))
+
+
+def _read_codes(file: _Bytes, n_rows: int, dim: int, by_norm: bool, what: str) -> CodedRows:
+    """Rows as the centroids of their parts, times their norms."""
     n_codes = file.number("<i4", f"the number of codes of {what}", 0, 2**31 - 1)
     codes = file.array(n_codes, "u1", f"the codes of {what}")
-    parts = _read_quantiser(file, dim, what)
-    if n_codes != n_rows * len(parts):
+    centroids = _read_quantiser(file, dim, what)
+    if n_codes != n_rows * len(centroids):
         raise file.wrong(
-            f"{what} has {n_codes} codes; {n_rows} rows of {len(parts)} parts were expected"
+            f"{what} has {n_codes} codes; {n_rows} rows of {len(centroids)} parts were expected"
         )
-    codes = codes.reshape(n_rows, len(parts))
-    columns = [part[codes[:, place]] for place, part in enumerate(parts)]
-    matrix = np.concatenate(columns, axis=1)
+    scale = np.ones(n_rows, dtype=np.float32)
     if by_norm:
         norm_codes = file.array(n_rows, "u1", f"the norms of {what}")
-        (norms,) = _read_quantiser(file, 1, f"the norms of {what}")
-        with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
-            matrix *= norms[norm_codes]
-    return matrix
+        norms = _read_quantiser(file, 1, f"the norms of {what}")
+        scale = norms.ravel()[norm_codes]
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = np.abs(centroids).max() * np.abs(scale).max(initial=1)
+    _check_finite(file, largest, what)
+    none = np.zeros((0, dim), dtype=np.float32)
+    return CodedRows(none, codes.reshape(n_rows, len(centroids)), centroids, scale)
 
 
-def _read_quantiser(file: _Bytes, dim: int, what: str) -> list[NDArray[np.float32]]:
-    """Centroids of each part of a row, float32 of shape (256, width of the part)."""
+def _read_quantiser(file: _Bytes, dim: int, what: str) -> NDArray[np.float32]:
+    """Centroids of the parts of a row, float32 of shape (n_parts, 256, width), padded with 0."""
     came = {
         name: file.number("<i4", f"{name} of {what}")
         for name in ("dim", "nsubq", "dsub", "lastdsub")
@@ -308,5 +329,7 @@ def _read_quantiser(file: _Bytes, dim: int, what: str) -> list[NDArray[np.float3
         raise file.wrong(f"the quantiser of {what} has {came}; it does not fit {dim} columns")
     centroids = file.array(dim * _CENTROIDS, "<f4", f"the centroids of {what}")
     whole = (n - 1) * _CENTROIDS * width
-    parts = centroids[:whole].reshape(n - 1, _CENTROIDS, width)
-    return [*parts, centroids[whole:].reshape(_CENTROIDS, last)]
+    parts = np.zeros((n, _CENTROIDS, width), dtype=np.float32)
+    parts[:-1] = centroids[:whole].reshape(n - 1, _CENTROIDS, width)
+    parts[-1, :, :last] = centroids[whole:].reshape(_CENTROIDS, last)
+    return parts

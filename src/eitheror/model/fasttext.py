@@ -14,6 +14,7 @@ from eitheror.model._fasttext_file import FastTextFile, read_fasttext_file
 from eitheror.model.fitted import Model
 from eitheror.model.huffman import HuffmanParameters, huffman_tree
 from eitheror.model.parameters import EmbeddingParameters
+from eitheror.model.quantised import CodedEmbeddingParameters, CodedRows
 from eitheror.text import FastTextFeaturizer, FastTextOptions
 
 __all__ = ["import_fasttext"]
@@ -63,7 +64,8 @@ def import_fasttext(
 
     Notes
     -----
-    The tables are kept whole, as 32-bit numbers: a `.ftz` of 1 MB can become some ten times larger.
+    The tables of a `.ftz` stay compressed, in memory and in the folder; with the loss `hs` they
+    become 32-bit numbers.
 
     Examples
     --------
@@ -106,9 +108,14 @@ def _model(found: FastTextFile, task: str | None, prefix: str) -> Model:
     )
 
 
-def _parameters(found: FastTextFile) -> EmbeddingParameters | HuffmanParameters:
+def _parameters(
+    found: FastTextFile,
+) -> EmbeddingParameters | CodedEmbeddingParameters | HuffmanParameters:
+    bias = np.zeros(len(found.labels), dtype=np.float32)
+    if isinstance(found.embedding, CodedRows):
+        return CodedEmbeddingParameters(found.embedding, found.weight, bias)
+    assert not isinstance(found.weight, CodedRows)  # the output is only compressed with the input
     if found.loss != "hs":
-        bias = np.zeros(len(found.labels), dtype=np.float32)
         return EmbeddingParameters(found.embedding, found.weight, bias)
     # the last row of fastText's matrix belongs to no node
     weight = np.ascontiguousarray(found.weight[:-1])

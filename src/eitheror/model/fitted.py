@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -14,11 +15,7 @@ from numpy.typing import NDArray
 from eitheror._kernels.rows import Rows
 from eitheror.decide.calibration import sigmoid
 from eitheror.losses import LOSSES, Loss
-from eitheror.model.parameters import (
-    EmbeddingParameters,
-    LinearParameters,
-    parameters_from_tensors,
-)
+from eitheror.model.parameters import LinearParameters, parameters_from_tensors
 from eitheror.model.storage import read_folder, write_folder
 from eitheror.text import (
     FastTextFeaturizer,
@@ -29,14 +26,14 @@ from eitheror.text import (
 
 if TYPE_CHECKING:
     from eitheror.decide import Rule
-    from eitheror.model.huffman import HuffmanParameters
+    from eitheror.model.parameters import Parameters
 
 __all__ = ["Model", "load"]
 
 
 _BLOCK = 4096  # rows that are featurised and multiplied at a time
 _TASKS = ("multiclass", "multilabel")
-_FAMILIES = ("linear", "embedding", "huffman")
+_FAMILIES = ("linear", "embedding", "huffman", "linear-coded", "embedding-coded")
 _KEYS = {
     "task", "classes", "options", "loss", "decision", "calibration", "family", "featurizer",
     "feature_names",
@@ -62,7 +59,8 @@ class Model:
         Name of the loss in `eitheror.losses.LOSSES`; says what the probabilities are.
     featurizer : Featurizer, FastTextFeaturizer or None
         Texts to rows; None for a model of numbers.
-    parameters : LinearParameters, EmbeddingParameters or HuffmanParameters
+    parameters : LinearParameters, EmbeddingParameters or HuffmanParameters, or their coded forms
+        Of `eitheror.model`.
     decision : dict or None
         Config of a decision rule; None is the default rule of the task and loss.
     calibration : dict or None
@@ -83,7 +81,7 @@ class Model:
     options: dict[str, Any]
     loss: str
     featurizer: Featurizer | FastTextFeaturizer | None
-    parameters: LinearParameters | EmbeddingParameters | HuffmanParameters
+    parameters: Parameters
     decision: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     feature_names: list[str] | None = None
@@ -147,6 +145,12 @@ class Model:
 
         return Calibration.from_config(self.calibration).transform(proba).astype(np.float32)
 
+    @property
+    def searches(self) -> bool:
+        """Whether a decision needs no more than the most probable class, found on a tree."""
+        plain = self.decision is None and self.calibration is None and self.task == "multiclass"
+        return plain and self.parameters.family == "huffman"
+
     def rule(self) -> Rule:
         """Return the decision rule: the stored one, or the default of the task and loss."""
         from eitheror import decide
@@ -177,15 +181,52 @@ class Model:
         list of lists
             As `decide` of `predict_proba`.
         """
-        return self.decide(self.predict_proba(inputs, n_jobs))
+        if self.searches:
+            return [[self.classes[column]] for (column,) in self.predict_top(inputs, 1, n_jobs)[0]]
+        return self.decide(self.predict_proba(inputs, n_jobs), n_jobs)
 
-    def decide(self, proba: NDArray[Any]) -> list[list[Any]]:
+    def predict_top(
+        self, inputs: Inputs, k: int = 1, n_jobs: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the k most probable classes of each input.
+
+        A model with a tree over its classes (``loss="hs"``) looks at a small part of them.
+
+        Parameters
+        ----------
+        inputs, n_jobs
+            As for `decision_function`.
+        k : int
+            How many; at most the number of classes.
+
+        Returns
+        -------
+        columns : int32 array of shape (n_samples, k)
+            Positions in `classes`, the most probable first, of equal ones the one that comes first.
+        proba : float32 array of shape (n_samples, k)
+            What `predict_proba` says of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `decision_function`; ValueError for another k.
+        """
+        from eitheror.model.top import top_classes
+
+        if self.featurizer is not None and not isinstance(inputs, Rows):
+            inputs = _texts(inputs)
+        return top_classes(self, inputs, k, n_jobs)
+
+    def decide(self, proba: NDArray[Any], n_jobs: int = 1) -> list[list[Any]]:
         """Names of the classes that the rule chooses for each row of probabilities.
 
         Parameters
         ----------
         proba : array of shape (n_samples, n_classes)
             From `predict_proba`.
+        n_jobs : int
+            Threads of the rules that search for each row; -1 is all cores. The result does not
+            depend on it.
 
         Returns
         -------
@@ -193,10 +234,15 @@ class Model:
             Of class names, in the order of `classes`. Where one class is true: one name a row, none
             where the rule declines to choose, several where it gives sets.
         """
-        chosen = self.rule().predict(proba)
+        rule = self.rule()
+        threads = {"n_jobs": n_jobs} if "n_jobs" in signature(rule.predict).parameters else {}
+        chosen = rule.predict(proba, **threads)
         if chosen.ndim == 1:
             return [[self.classes[column]] if column >= 0 else [] for column in chosen.tolist()]
-        return [[self.classes[column] for column in np.flatnonzero(row)] for row in chosen]
+        rows, columns = np.nonzero(chosen)
+        names = [self.classes[column] for column in columns.tolist()]
+        ends = np.cumsum(np.bincount(rows, minlength=len(chosen))).tolist()
+        return [names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to the folder `path`, replacing a model that is there.
@@ -321,8 +367,6 @@ def _assemble(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     elif text:
         raise ValueError(f"{_TEXT}{min(text)}: no such array belongs in a model of numbers")
     parameters = parameters_from_tensors(config["family"], rest, n_features, len(config["classes"]))
-    if isinstance(parameters, LinearParameters):
-        parameters = parameters.prepared()
     return Model(
         config["task"],
         config["classes"],
@@ -347,7 +391,7 @@ def _check_types(config: dict[str, Any]) -> None:
             f"family: {config['family']!r} came; one of {_FAMILIES} was expected{torch}"
         )
     if config["family"] != "linear" and config["featurizer"] is None:
-        raise ValueError("featurizer: null came; a model of embeddings reads texts")
+        raise ValueError("featurizer: null came; a model of this family reads texts")
     _check_classes(config["classes"])
     _check_names(config["feature_names"])
     _check_calibration(config["calibration"], len(config["classes"]))
@@ -416,7 +460,8 @@ def _check_description(model: Model) -> None:
 def _check_classes(classes: Any) -> None:
     if not isinstance(classes, list) or not classes:
         raise ValueError(f"classes: {classes!r:.80} came; a list of class names was expected")
-    for name in classes:
+    plain = set(map(type, classes)) <= {str, int}  # of a million names, a look at each takes long
+    for name in () if plain else classes:
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise ValueError(f"classes: {name!r:.80} came; a name is a str or an int")
     if len(set(classes)) != len(classes):
@@ -438,7 +483,7 @@ def _texts(inputs: Any) -> Sequence[str]:
         raise TypeError(
             f"a {type(inputs).__name__} came; the model reads texts: pass a list of str"
         )
-    return list(inputs)
+    return inputs if isinstance(inputs, Sequence) else list(inputs)
 
 
 def _numbers(inputs: Any, n_features: int) -> Rows | NDArray[Any]:

@@ -1,4 +1,6 @@
-"""Averaged embeddings with a binary tree over the classes: fastText's hierarchical softmax.
+"""Averaged embeddings with a binary tree over the classes: hierarchical softmax.
+
+A tree that was trained here, or fastText's of an imported model.
 
 In: `Rows`. Out: the log of each class's probability, which is the product of one sigmoid a turn on
 the way from the root to the class.
@@ -20,14 +22,15 @@ from eitheror.model.parameters import check_array, check_names, rows_product
 __all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
 
 _BLOCK = 256  # rows whose way through the tree stays in the processor's cache
+_FEW = 64  # rows below which starting Numba costs more than plain Python
 _COUNT_LIMIT = 10**15  # what fastText takes for infinitely many
 
 
 @dataclass(frozen=True, eq=False)
 class HuffmanParameters:
-    """Embeddings and a tree: `log p(class) = sum of log sigmoid(+- weight[node] . h)`.
+    """Embeddings and a tree: `log p(class) = sum of log sigmoid(+- (weight[v] . h + bias[v]))`.
 
-    `h = x @ embedding` is the hidden vector, and the sum is over the nodes on the class's way.
+    `h = x @ embedding` is the hidden vector, and the sum is over the nodes v on the class's way.
 
     Nodes are numbered: the classes, then the inner nodes, each behind its two children; the last
     one is the root. A turn to the right is the sigmoid, a turn to the left one minus it.
@@ -39,6 +42,8 @@ class HuffmanParameters:
         One row an inner node.
     children : int32 array of shape (n_classes - 1, 2)
         The left and the right child of each inner node.
+    bias : float32 array of shape (n_classes - 1,) or None
+        fastText has none.
 
     Examples
     --------
@@ -53,6 +58,7 @@ class HuffmanParameters:
     embedding: NDArray[np.float32]
     weight: NDArray[np.float32]
     children: NDArray[np.int32]
+    bias: NDArray[np.float32] | None = None
 
     @property
     def n_features(self) -> int:
@@ -70,7 +76,10 @@ class HuffmanParameters:
         out = np.empty((len(rows), self.n_classes), dtype=np.float32)
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            out[block] = self._along_the_tree(self.weight @ hidden[block].T).T
+            margins = self.weight @ hidden[block].T
+            if self.bias is not None:
+                margins += self.bias[:, None]
+            out[block] = self._along_the_tree(margins).T
         return out
 
     def _along_the_tree(self, margins: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,7 +98,35 @@ class HuffmanParameters:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the arrays, by name."""
-        return {"embedding": self.embedding, "weight": self.weight, "children": self.children}
+        arrays = {"embedding": self.embedding, "weight": self.weight, "children": self.children}
+        return arrays if self.bias is None else arrays | {"bias": self.bias}
+
+    def top(self, rows: Rows, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the k most probable classes of each row, without a look at most of the others.
+
+        Parameters
+        ----------
+        rows : Rows
+        k : int
+            At least 1 and at most the number of classes.
+
+        Returns
+        -------
+        classes : int32 array of shape (n_samples, k)
+            The most probable one first, of equal ones the one that comes first.
+        log_proba : float32 array of shape (n_samples, k)
+        """
+        hidden = rows_product(rows, self.embedding)
+        bias = np.zeros(len(self.weight), np.float32) if self.bias is None else self.bias
+        tree = self.children, np.ascontiguousarray(self.weight), bias
+        if len(rows) < _FEW:
+            from eitheror._kernels.search_plain import best_leaves
+        else:
+            from eitheror._kernels.search import best_leaves
+        classes = np.empty((len(rows), k), np.int32)
+        scores = np.empty((len(rows), k), np.float32)
+        best_leaves(hidden, *tree, classes, scores)
+        return classes, scores
 
     @cached_property
     def _levels(self) -> list[NDArray[np.int64]]:
@@ -125,7 +162,7 @@ def huffman_from_tensors(
     ValueError
         Naming the array that is missing or unknown, has another dtype or shape, or is no tree.
     """
-    check_names(tensors, {"embedding", "weight", "children"}, set())
+    check_names(tensors, {"embedding", "weight", "children"}, {"bias"})
     if n_features is None:
         n_features = len(tensors["embedding"])
     dim = tensors["weight"].shape[-1] if tensors["weight"].ndim else 0
@@ -138,7 +175,10 @@ def huffman_from_tensors(
         raise ValueError(
             "children: no tree: each node but the root must be the child of one node behind it"
         )
-    return HuffmanParameters(embedding, weight, children)
+    bias = None
+    if "bias" in tensors:
+        bias = check_array(tensors, "bias", np.float32, (n_classes - 1,))
+    return HuffmanParameters(embedding, weight, children, bias)
 
 
 def huffman_tree(counts: Sequence[int]) -> NDArray[np.int32]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
 _DTYPES = {
     "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8",
-    "U16": "uint16",
+    "U16": "uint16", "F16": "float16",
 }  # fmt: skip
 
 
@@ -43,10 +44,16 @@ def check_output(path: str | os.PathLike[str]) -> None:
         If `path`, or PATH.new or PATH.old next to it, is something else than a model folder.
     FileNotFoundError
         If the folder that it should stand in does not exist.
+    PermissionError
+        If that folder cannot be written to.
     """
     target = _target(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {target.parent}; make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{path}: the folder {target.parent} cannot be written to; choose another place"
+        )
     if os.path.lexists(target):
         _check_is_model(target)
     for name in (_beside(target, "new"), _beside(target, "old")):
@@ -67,8 +74,10 @@ def write_folder(
 
     Raises
     ------
-    FileExistsError, FileNotFoundError
+    FileExistsError, FileNotFoundError, PermissionError
         As `check_output`.
+    OSError
+        If the disk is full or fails; a model that is there is as it was.
     """
     target = _target(path)
     check_output(target)
@@ -76,8 +85,15 @@ def write_folder(
     if not target.exists() and old.exists() and new.exists():
         os.rename(new, target)  # a writer died between the two moves: finish its work first
     _remove(new)
-    new.mkdir()
-    _write_files(new, config, tensors)
+    try:
+        new.mkdir()
+        _write_files(new, config, tensors)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise type(error)(
+            f"{path}: {error.strerror}: the model was not written"
+            + ("; the one that is there is as it was" if target.exists() else "")
+        ) from None
     if target.exists():
         _remove(old)
         os.rename(target, old)
@@ -209,12 +225,17 @@ def _read_tensors(file: Path, config: dict[str, Any]) -> dict[str, NDArray[Any]]
         raise ValueError(
             f"{file}: {way}: {size} bytes, {expected} were written; copy the model folder again"
         )
-    if _sha256(file) != config.get("tensors_sha256"):
-        raise ValueError(
-            f"{file}: its SHA-256 is not the one in {_CONFIG}: the file was changed or belongs to "
-            "another model; copy the model folder again"
-        )
-    return _read_arrays(file, config.get("tensors"))
+    # The hash takes as long as the reading, and both leave Python: they go side by side.
+    with ThreadPoolExecutor(1) as thread:
+        hashed = thread.submit(_sha256, file)
+        try:
+            return _read_arrays(file, config.get("tensors"))
+        finally:
+            if hashed.result() != config.get("tensors_sha256"):
+                raise ValueError(
+                    f"{file}: its SHA-256 is not the one in {_CONFIG}: the file was changed or "
+                    "belongs to another model; copy the model folder again"
+                ) from None
 
 
 def _read_arrays(file: Path, described: Any) -> dict[str, NDArray[Any]]:

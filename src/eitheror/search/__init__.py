@@ -161,6 +161,11 @@ def _given(options: TrainOptions | None, seed: int) -> TrainOptions:
     given = options or TrainOptions()
     if given.hogwild:
         raise ValueError("hogwild gives another model each time; a search that repeats needs none")
+    if given.optimizer == "newton":
+        raise ValueError(
+            "optimizer='newton' goes to the optimum and chooses its penalty itself, and a search "
+            "tries learning rates and passes: leave one of them out"
+        )
     return given if given.seed != TrainOptions.seed else replace(given, seed=seed)
 
 

@@ -197,6 +197,7 @@ class _StatementClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.model_ = model
         self.classes_ = target.classes
         self.indicator_dtype_ = target.indicator
+        self.fixed_classes_ = self.classes is not None
 
     def _model(self) -> Model:
         check_is_fitted(self, "model_")
@@ -232,13 +233,14 @@ class LinearClassifier(_StatementClassifier):
     Parameters
     ----------
     loss : str, default "auto"
-        "softmax" where one class is true, "ova" for tags. Also "uniform" and "ova-n", "pal",
-        "pal-n". "random-pick" and "pol" are taken in expectation here, which makes them "uniform"
-        and "pal-n".
+        "softmax" where one class is true, "ova" for tags. Also "uniform", "ova-n", "pal", "pal-n";
+        "random-pick" and "pol" are taken in expectation, which makes them "uniform" and "pal-n".
     l2 : float or "auto", default "auto"
-        Penalty on the weights of standardised features. "auto": the one that makes held-out
-        statements likeliest, between 1e-4 and 1e-1; it is found by fits on parts of the rows, so a
-        given number is several times faster.
+        Penalty on the weights of scaled features. "auto": the one that makes held-out statements
+        likeliest, found by fits on parts of the rows; a given number is several times faster.
+    optimizer, scaling : str, optional
+        "newton": each tag solved on its own, for thousands of tags. "unit", "tfidf": rows of counts
+        to length 1. See `eitheror.training.TrainOptions`.
     epochs : int, optional
         At most so many L-BFGS iterations (300).
     lr : float, default 0.1
@@ -286,6 +288,8 @@ class LinearClassifier(_StatementClassifier):
         *,
         loss: str = "auto",
         l2: float | str = "auto",
+        optimizer: str | None = None,
+        scaling: str | None = None,
         epochs: int | None = None,
         lr: float = 0.1,
         label_smoothing: float = 0.0,
@@ -299,6 +303,8 @@ class LinearClassifier(_StatementClassifier):
     ) -> None:
         self.loss = loss
         self.l2 = l2
+        self.optimizer = optimizer
+        self.scaling = scaling
         self.epochs = epochs
         self.lr = lr
         self.label_smoothing = label_smoothing
@@ -336,7 +342,7 @@ class LinearClassifier(_StatementClassifier):
         target = _read_batch(self, y, classes, first)
         self._check_length(inputs, target.labels)
         if first:
-            state = Increment.begin(inputs, target.labels)
+            state = Increment.begin(inputs, target.labels, self.scaling)
         else:
             state = self.__dict__.get("increment_") or Increment.resume(self.model_)
         state.learn(inputs, target.labels, self._options(), self.lr, sample_weight)
@@ -362,17 +368,7 @@ class LinearClassifier(_StatementClassifier):
             self.feature_names_in_: NDArray[Any] = np.asarray(model.feature_names, dtype=object)
 
     def _options(self) -> TrainOptions:
-        return TrainOptions(
-            features="numeric",
-            loss=self.loss,
-            l2=self.l2,
-            epochs=self.epochs,
-            label_smoothing=self.label_smoothing,
-            class_weight=self.class_weight,
-            patience=self.patience,
-            validation=self.validation,
-            seed=as_seed(self.random_state),
-        )
+        return _train_options(self, "lr", features="numeric")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -411,9 +407,9 @@ class TextClassifier(_StatementClassifier):
     min_count : int, optional
         A word must occur so often.
     lowercase : bool, default True
-    l2 : float, optional
+    l2 : float or "auto", optional
         Penalty, for "tfidf".
-    optimizer : {"sgd", "adagrad"}, optional
+    optimizer : {"sgd", "adagrad", "newton"}, optional
     label_smoothing : float, default 0
     class_weight : "balanced" or dict, optional
     patience : int, optional
@@ -463,7 +459,7 @@ class TextClassifier(_StatementClassifier):
         bucket: int | None = None,
         min_count: int | None = None,
         lowercase: bool = True,
-        l2: float | None = None,
+        l2: float | str | None = None,
         optimizer: str | None = None,
         label_smoothing: float = 0.0,
         class_weight: Any = None,
@@ -498,17 +494,18 @@ class TextClassifier(_StatementClassifier):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Go on training on new texts, from the present weights.
 
-        The first call is `fit` on its rows and fixes the classes and the features: n-grams that
-        first occur later are passed over. Each later call trains all `epochs` on its own rows,
-        with the learning rate from the start again, so a small odd batch can undo earlier ones;
-        `fit` on all rows is better wherever they are still at hand.
+        The first call is `fit` on its rows. Each later call adds the new words and n-grams of its
+        rows, and new classes unless `classes` was given; it trains all `epochs` on its own rows,
+        with the learning rate from the start again, so a small odd batch can undo earlier ones,
+        and a class that it holds no row of is forgotten where new classes come. Put rows of before
+        among the new ones, or use `fit` on all rows wherever they are still at hand.
 
         Parameters
         ----------
         X : list of str
         y : as in fit
         classes : list, optional
-            The whole class list; needed at the first call if `y` is plain and lacks a class.
+            The whole class list, read at the first call; names outside it are refused then.
         sample_weight : array of shape (n_samples,), optional
 
         Returns
@@ -517,7 +514,7 @@ class TextClassifier(_StatementClassifier):
         """
         first = not hasattr(self, "model_")
         texts = self._inputs(X)
-        target = _read_batch(self, y, classes, first)
+        target = _read_batch(self, y, classes, first, grows=True)
         self._check_length(texts, target.labels)
         model = fit(
             texts,
@@ -527,16 +524,16 @@ class TextClassifier(_StatementClassifier):
             n_jobs=self._threads(),
             warm_start=None if first else self.model_,
         )
-        self._adopt(model, target if first else self._known())
+        fixed = classes is not None if first else self.fixed_classes_
+        self._adopt(model, target)
+        self.fixed_classes_ |= fixed
         return self
 
     def _inputs(self, X: Any, reset: bool = False) -> Any:
         return _texts(X)
 
     def _options(self) -> TrainOptions:
-        names = [n for n in self._get_param_names() if n not in _NOT_OPTIONS]
-        options = {name: getattr(self, name) for name in names}
-        return TrainOptions(**options, seed=as_seed(self.random_state))
+        return _train_options(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -551,21 +548,40 @@ class TextClassifier(_StatementClassifier):
 _NOT_OPTIONS = ("classes", "task", "n_jobs", "random_state")
 
 
-def _read_batch(estimator: _StatementClassifier, y: Any, classes: Any, first: bool) -> ReadTarget:
-    """Labels of one `partial_fit` call, under the classes of the first."""
+def _train_options(estimator: _StatementClassifier, *own: str, **fixed: Any) -> TrainOptions:
+    """Return the options of the same names, but for the estimator's own."""
+    names = set(estimator._get_param_names()) - {*_NOT_OPTIONS, *own}
+    fixed |= {name: getattr(estimator, name) for name in names}
+    return TrainOptions(**fixed, seed=as_seed(estimator.random_state))
+
+
+def _read_batch(
+    estimator: _StatementClassifier, y: Any, classes: Any, first: bool, grows: bool = False
+) -> ReadTarget:
+    """Labels of one `partial_fit` call, under the known classes and, if it grows, new ones."""
     if first:
         classes = estimator.classes if classes is None else list(np.asarray(classes).tolist())
         return read_target(y, classes, estimator.task)
     model = estimator.model_
     labels = read_target(y, None, model.task if not isinstance(y, Labels) else None).labels
-    new = [name for name in labels.classes if name not in set(model.classes)]
-    if new:
+    known = set(model.classes)
+    new = [name for name in labels.classes if name not in known]
+    if new and (estimator.fixed_classes_ or not grows):
         raise ValueError(
             f"y names {new[0]!r}, and the first call of partial_fit fixed the classes "
             f"{model.classes}; name all classes there: partial_fit(X, y, classes=[...])"
         )
-    labels = labels.with_classes(model.classes)
-    return ReadTarget(labels, estimator.classes_, estimator.indicator_dtype_)
+    labels = labels.with_classes([*model.classes, *new])
+    return ReadTarget(labels, _extended(estimator.classes_, new), estimator.indicator_dtype_)
+
+
+def _extended(known: NDArray[Any], new: list[Any]) -> NDArray[Any]:
+    """Return the caller's class names with more behind them, in one dtype if they are alike."""
+    if not new:
+        return known
+    names = [*known.tolist(), *new]
+    alike = np.asarray(names)
+    return alike if alike.dtype.kind == known.dtype.kind else np.asarray(names, dtype=object)
 
 
 def _texts(X: Any) -> list[str]:

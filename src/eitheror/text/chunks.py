@@ -29,10 +29,13 @@ __all__ = [
     "Filled",
     "RawChunk",
     "Table",
+    "WordCounts",
+    "count_buckets",
     "encoded",
     "frequent_buckets",
     "in_threads",
     "inverse_frequencies",
+    "kept_buckets",
     "n_threads",
     "normalised",
     "read_chunk",
@@ -42,6 +45,8 @@ __all__ = [
 
 MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
 _CHUNK = 1 << 20  # characters
+_SOME_WORDS = 1 << 17
+_LARGE_TABLE = 1 << 19
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -71,6 +76,11 @@ class Table:
     def __init__(self, expected: int = 0) -> None:
         self.n = 0
         self._resize(max(1 << 12, 1 << (2 * expected).bit_length()))
+
+    @property
+    def next_size(self) -> int:
+        """Places after the next growth; a large table grows less, as the old one is still there."""
+        return (4 if len(self.keys) < _LARGE_TABLE else 2) * len(self.keys)
 
     def add(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Ids of the hashes, and where in `hashes` each new id came first."""
@@ -108,7 +118,7 @@ class Table:
         taken = self.slots >= 0
         known = np.empty(self.n, dtype=np.uint64)
         known[self.slots[taken]] = self.keys[taken]
-        self._resize(4 * len(self.keys))
+        self._resize(self.next_size)
         self.n = 0
         self.add(known)
 
@@ -194,30 +204,58 @@ def encoded(text: str, row: int) -> bytes:
         ) from None
 
 
+class WordCounts:
+    """The distinct words of chunks that come one after the other, and how often each came."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.counts = np.zeros(0, dtype=np.int64)
+        self._new: list[Words] = []  # the words that each chunk brought
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        words = sum(word_bytes.nbytes + lengths.nbytes for word_bytes, lengths in self._new)
+        return self.table.keys.nbytes + self.table.slots.nbytes + self.counts.nbytes + words
+
+    def add(self, chunk: Chunk) -> NDArray[np.int32]:
+        """Count the words of a chunk and return their numbers, by first occurrence in all."""
+        ids, firsts = self.table.add(chunk.hashes)
+        if self.table.n > len(self.counts):
+            more = np.zeros(2 * self.table.n - len(self.counts), dtype=np.int64)
+            self.counts = np.concatenate([self.counts, more])
+        self.counts[ids] += chunk.counts  # a chunk's words are distinct
+        self._new.append(_select(chunk.word_bytes, chunk.word_lengths, firsts))
+        return ids
+
+    def vocabulary(self, options: TextOptions) -> tuple[Words, NDArray[np.int32]]:
+        """Words by falling count, ties by first occurrence; and the feature of each number."""
+        counts = self.counts[: self.table.n]
+        data = np.concatenate([word_bytes for word_bytes, _ in self._new])
+        lengths = np.concatenate([word_lengths for _, word_lengths in self._new])
+        kept = np.flatnonzero((counts >= options.min_count) & (lengths <= MAX_WORD_BYTES))
+        kept = kept[np.argsort(-counts[kept], kind="stable")]
+        rows = np.full(self.table.n, -1, dtype=np.int32)
+        rows[kept] = np.arange(len(kept)) + int(options.weighting == "mean")
+        return _select(data, lengths, kept), rows
+
+
 def vocabulary(chunks: list[Chunk], options: TextOptions) -> tuple[Words, list[NDArray[np.int32]]]:
     """Words by falling count, ties by first occurrence; and the feature of each chunk's words."""
-    table = Table()
-    merged = [table.add(chunk.hashes) for chunk in chunks]
-    counts = np.zeros(table.n, dtype=np.int64)
-    for chunk, (ids, _) in zip(chunks, merged, strict=True):
-        counts[ids] += chunk.counts  # a chunk's words are distinct
-    new = [
-        _select(chunk.word_bytes, chunk.word_lengths, firsts)
-        for chunk, (_, firsts) in zip(chunks, merged, strict=True)
-    ]
-    data = np.concatenate([word_bytes for word_bytes, _ in new])
-    lengths = np.concatenate([word_lengths for _, word_lengths in new])
-    kept = np.flatnonzero((counts >= options.min_count) & (lengths <= MAX_WORD_BYTES))
-    kept = kept[np.argsort(-counts[kept], kind="stable")]
-    rows = np.full(table.n, -1, dtype=np.int32)
-    rows[kept] = np.arange(len(kept)) + int(options.weighting == "mean")
-    return _select(data, lengths, kept), [rows[ids] for ids, _ in merged]
+    counted = WordCounts()
+    numbers = [counted.add(chunk) for chunk in chunks]
+    words, rows = counted.vocabulary(options)
+    return words, [rows[ids] for ids in numbers]
 
 
 def _select(data: NDArray[np.uint8], lengths: NDArray[np.int32], which: NDArray[Any]) -> Words:
     long = lengths.astype(np.int64)
     starts = np.cumsum(long) - long
-    return data[expand(starts[which], long[which])], lengths[which]
+    parts = [  # in parts, as a place takes eight bytes for each byte of a word
+        data[expand(starts[some], long[some])]
+        for some in np.array_split(which, 1 + len(which) // _SOME_WORDS)
+    ]
+    return np.concatenate(parts), lengths[which]
 
 
 def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> NDArray[np.int32]:
@@ -226,26 +264,36 @@ def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> 
         return np.empty(0, dtype=np.int32)
     groups = [chunks[start::n_jobs] for start in range(min(n_jobs, len(chunks)))]
     total = np.sum(in_threads(partial(_bucket_counts, options=options), groups, n_jobs), axis=0)
+    return kept_buckets(total, options)
+
+
+def kept_buckets(total: NDArray[np.uint32], options: TextOptions) -> NDArray[np.int32]:
+    """Buckets hit often enough, by falling count."""
     kept = np.flatnonzero(total >= options.ngram_min_count)
     return kept[np.argsort(-total[kept].astype(np.int64), kind="stable")].astype(np.int32)
 
 
 def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.uint32]:
-    from eitheror._kernels import tokens
-
     counts = np.zeros(options.bucket, dtype=np.uint32)
     for chunk in chunks:
-        tokens.count(
-            chunk.ids,
-            chunk.token_ends,
-            chunk.hashes,
-            chunk.counts,
-            chunk.subword_ends,
-            chunk.subwords,
-            options.word_ngrams,
-            counts,
-        )
+        count_buckets(chunk, options, counts)
     return counts
+
+
+def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]) -> None:
+    """Add to `counts` how often each bucket is hit by the n-grams of the chunk."""
+    from eitheror._kernels import tokens
+
+    tokens.count(
+        chunk.ids,
+        chunk.token_ends,
+        chunk.hashes,
+        chunk.counts,
+        chunk.subword_ends,
+        chunk.subwords,
+        options.word_ngrams,
+        counts,
+    )
 
 
 def inverse_frequencies(

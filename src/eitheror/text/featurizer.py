@@ -36,6 +36,7 @@ from eitheror.text.chunks import (
     vocabulary,
 )
 from eitheror.text.options import TextOptions
+from eitheror.text.packed import packed_vocabulary, unpacked_vocabulary
 
 __all__ = ["Featurizer", "checked_array"]
 
@@ -61,6 +62,8 @@ class Featurizer:
         The hash buckets that have rows.
     idf : float32 array of shape (n_features,), or None
         Weights of weighting "tfidf".
+    packed : bool
+        Whether `tensors` writes few bytes; the buckets must rise then (`eitheror.text.packed`).
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Featurizer:
     word_lengths: NDArray[np.int32]
     buckets: NDArray[np.int32]
     idf: NDArray[np.float32] | None
+    packed: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         # Tables that are made on first use are not copied or pickled.
@@ -168,8 +172,8 @@ class Featurizer:
 
     def config(self) -> dict[str, Any]:
         """Everything but the arrays, for JSON."""
-        options = asdict(self.options)
-        return {**options, "char_ngrams": list(self.options.char_ngrams)}
+        config = {**asdict(self.options), "char_ngrams": list(self.options.char_ngrams)}
+        return {**config, "packed": True} if self.packed else config
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the arrays, by name."""
@@ -178,7 +182,9 @@ class Featurizer:
             "words.lengths": self.word_lengths,
             "ngrams.buckets": self.buckets,
         }
-        return arrays if self.idf is None else {**arrays, "idf": self.idf}
+        if self.idf is not None:
+            arrays["idf"] = self.idf
+        return packed_vocabulary(arrays) if self.packed else arrays
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Featurizer:
@@ -200,7 +206,12 @@ class Featurizer:
         ValueError
             If a key or an array is missing, or holds what no `fit` can have made.
         """
-        options = TextOptions.from_config(config)
+        options = TextOptions.from_config({k: v for k, v in config.items() if k != "packed"})
+        packed = config.get("packed", False)
+        if packed not in (True, False):
+            raise ValueError(f"packed={packed!r}: expected true or false")
+        if packed:
+            tensors = unpacked_vocabulary(tensors)
         dtypes: dict[str, type[np.generic]] = {
             "words.bytes": np.uint8,
             "words.lengths": np.int32,
@@ -210,7 +221,7 @@ class Featurizer:
             dtypes["idf"] = np.float32
         arrays = [checked_array(tensors, name, dtype) for name, dtype in dtypes.items()]
         idf = arrays[3] if options.weighting == "tfidf" else None
-        featurizer = cls(options, arrays[0], arrays[1], arrays[2], idf)
+        featurizer = cls(options, arrays[0], arrays[1], arrays[2], idf, bool(packed))
         featurizer._check()
         return featurizer
 
@@ -223,8 +234,10 @@ class Featurizer:
         return hash_words(self.word_bytes, self.word_lengths.astype(np.int64))
 
     @cached_property
-    def _row_of_hash(self) -> dict[int, int]:
-        return {h: row for row, h in enumerate(self._word_hashes.tolist(), start=self._bias)}
+    def _words_by_hash(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        # The sorted hashes, and the word of each: made faster than a table, for few look-ups.
+        order = np.argsort(self._word_hashes)
+        return self._word_hashes[order], order
 
     @cached_property
     def _table(self) -> Table:
@@ -249,21 +262,31 @@ class Featurizer:
             raise ValueError(
                 f"words.bytes has {len(self.word_bytes)} bytes; words.lengths adds up to {total}"
             )
-        if len(np.unique(self._word_hashes)) != len(lengths):
+        hashes, _ = self._words_by_hash
+        if (hashes[1:] == hashes[:-1]).any():
             raise ValueError("words.bytes: a word stands there twice")
-        try:
-            self.words()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"words.bytes is not UTF-8: {error}") from None
+        self._check_characters()
         size = self.options.bucket if self.options.has_ngrams else 0
         if len(self.buckets) and (self.buckets.min() < 0 or self.buckets.max() >= size):
             raise ValueError(f"ngrams.buckets: a bucket outside 0 .. {size - 1}")
-        if len(np.unique(self.buckets)) != len(self.buckets):
+        # Of two rows that claim a bucket the table holds one.
+        first = self._bias + len(lengths)
+        if (self._bucket_rows[self.buckets] != np.arange(first, first + len(self.buckets))).any():
             raise ValueError("ngrams.buckets: a bucket stands there twice")
         if self.idf is not None and len(self.idf) != self.n_features:
             raise ValueError(f"idf has {len(self.idf)} values for {self.n_features} features")
         if self.idf is not None and not ((self.idf > 0) & (self.idf < np.inf)).all():
             raise ValueError("idf: a weight that is not finite and above 0")
+
+    def _check_characters(self) -> None:
+        # All bytes at once, then that no word begins inside a character.
+        try:
+            self.word_bytes.tobytes().decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"words.bytes is not UTF-8: {error}") from None
+        starts = np.cumsum(self.word_lengths, dtype=np.int64) - self.word_lengths
+        if (self.word_bytes[starts] & 0xC0 == 0x80).any():
+            raise ValueError("words.bytes is not UTF-8: a word begins inside a character")
 
     def _transform_compiled(self, chunks: Sequence[RawChunk], n_jobs: int) -> Rows:
         table, _ = self._table, self._bucket_rows  # made once, before several threads ask for them
@@ -278,11 +301,14 @@ class Featurizer:
         return Rows.concatenate(in_threads(rows_of, chunks, n_threads(n_jobs)))
 
     def _transform_plain(self, first: int, texts: Sequence[str]) -> Filled:
-        known: dict[str, tuple[int, list[int]]] = {}
-        rows = [
-            self._row_plain(normalised(text, number, self.options).decode(), known)
+        tokens = [
+            tokenise(
+                normalised(text, number, self.options).decode(), self.options.split_punctuation
+            )
             for number, text in enumerate(texts, start=first)
         ]
+        known = self._word_features(list({word: None for row in tokens for word in row}))
+        rows = [self._row_plain(words, known) for words in tokens]
         repeats = None
         if self.options.weighting == "tfidf":
             counted = [_count(row) for row in rows]
@@ -291,11 +317,9 @@ class Featurizer:
         row_ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
         return row_ends, np.array([f for row in rows for f in row], dtype=np.int32), repeats
 
-    def _row_plain(self, text: str, known: dict[str, tuple[int, list[int]]]) -> list[int]:
-        words = tokenise(text, self.options.split_punctuation)
-        for word in words:
-            if word not in known:
-                known[word] = self._word_features(word)
+    def _row_plain(
+        self, words: Sequence[str], known: Mapping[str, tuple[int, list[int]]]
+    ) -> list[int]:
         row = [0] * self._bias
         for word in words:
             row += known[word][1]
@@ -309,14 +333,25 @@ class Featurizer:
     def _rows_of_buckets(self, buckets: list[int]) -> list[int]:
         return [row for row in self._bucket_rows[buckets].tolist() if row >= 0] if buckets else []
 
-    def _word_features(self, word: str) -> tuple[int, list[int]]:
-        h = hash_word(word.encode())
-        rows = [self._row_of_hash[h]] if h in self._row_of_hash else []
+    def _word_features(self, words: Sequence[str]) -> dict[str, tuple[int, list[int]]]:
+        """Return the hash and the features of each word, its own and those of its subwords."""
+        hashes = [hash_word(word.encode()) for word in words]
+        rows = [[row] if row >= 0 else [] for row in self._rows_of_hashes(hashes)]
         shortest, longest = self.options.char_ngrams
         if longest:
-            buckets = subword_buckets(word, shortest, longest, self.options.bucket)
-            rows += self._rows_of_buckets(buckets)
-        return h, rows
+            for word, row in zip(words, rows, strict=True):
+                buckets = subword_buckets(word, shortest, longest, self.options.bucket)
+                row += self._rows_of_buckets(buckets)
+        return dict(zip(words, zip(hashes, rows, strict=True), strict=True))
+
+    def _rows_of_hashes(self, hashes: Sequence[int]) -> list[int]:
+        known, order = self._words_by_hash
+        if not len(known):
+            return [-1] * len(hashes)
+        asked = np.array(hashes, dtype=np.uint64)
+        places = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+        rows: list[int] = np.where(known[places] == asked, order[places] + self._bias, -1).tolist()
+        return rows
 
     def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
         from eitheror._kernels import tokens

@@ -61,4 +61,4 @@ def check_featurizer_config(config: Mapping[str, Any]) -> None:
     if config.get("kind") == "fasttext":
         FastTextFeaturizer.check_config(config)
         return
-    TextOptions.from_config(config)
+    TextOptions.from_config({key: value for key, value in config.items() if key != "packed"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -206,6 +207,7 @@ def run(
     best: Arrays = {}
     if checkpoint is not None and resume and checkpoint.exists():
         progress, best = _resume(trainer, data, checkpoint, fingerprint)
+    saved = time.monotonic()
     while progress.epoch < plan.epochs and not _out_of_patience(progress, plan):
         loss = trainer.epoch(data, progress.epoch, plan.epochs)
         if data.objective.loss == PRODEN:
@@ -221,8 +223,10 @@ def run(
         if report is not None:
             report({"event": "epoch", "epochs": plan.epochs, **entry})
         last = progress.epoch == plan.epochs or _out_of_patience(progress, plan)
-        if checkpoint is not None and (last or progress.epoch % checkpoint.every == 0):
+        elapsed = time.monotonic() - saved
+        if checkpoint is not None and (last or checkpoint.due(progress.epoch, elapsed)):
             _save(trainer, data, progress, best, checkpoint, fingerprint)
+            saved = time.monotonic()
     if best:
         load_arrays(trainer.module, best, "")
     return progress

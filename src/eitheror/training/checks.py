@@ -18,7 +18,10 @@ __all__ = [
     "check_speaking",
     "check_targets",
     "check_valid",
+    "idle_message",
     "idle_note",
+    "idle_rows",
+    "known_rows",
     "n_rows",
     "valid_weight",
 ]
@@ -139,14 +142,23 @@ def idle_note(targets: SparseTargets, loss: str) -> str | None:
     """
     if loss not in _TAGS_THAT_APPLY:
         return None
+    return idle_message(idle_rows(targets), len(targets), loss)
+
+
+def idle_rows(targets: SparseTargets) -> int:
+    """Count the rows that say something and name no tag that applies."""
     ends = np.concatenate([[0], np.cumsum(targets.values > 0)])  # nan is not above 0
     applying = np.diff(ends[targets.indptr])
-    idle = int(np.count_nonzero((targets.mode != UNKNOWN) & (applying == 0)))
-    if not idle:
+    return int(np.count_nonzero((targets.mode != UNKNOWN) & (applying == 0)))
+
+
+def idle_message(idle: int, n: int, loss: str) -> str | None:
+    """Return what is said of `idle` rows of `n`; None where that is nothing."""
+    if loss not in _TAGS_THAT_APPLY or not idle:
         return None
     verb = "teaches" if idle == 1 else "teach"
     return (
-        f"{idle:,} of {len(targets):,} rows {verb} nothing with loss={loss!r}, which learns only "
+        f"{idle:,} of {n:,} rows {verb} nothing with loss={loss!r}, which learns only "
         "from tags that apply; loss='ova' also learns from tags that do not"
     )
 
@@ -214,6 +226,34 @@ def valid_weight(valid: Valid, dtype: type[_Float]) -> NDArray[_Float]:
     except ValueError as error:
         raise ValueError(f"validation rows: {error}") from None
     return weight
+
+
+def known_rows(
+    inputs: Any, labels: Labels, weight: NDArray[np.float64] | None, n_classes: int
+) -> tuple[Any, Labels, NDArray[np.float64]]:
+    """Return the held-out rows that name no class which the training rows lack, with weights.
+
+    Parameters
+    ----------
+    inputs : sequence of str, array or sparse matrix
+    labels : Labels
+        The first `n_classes` classes are those of the training rows.
+    weight : float64 array of shape (n_samples,), optional
+    n_classes : int
+
+    Examples
+    --------
+    >>> known_rows(["x", "y"], Labels(["a", "c"], ["a", "b", "c"]), None, 2)
+    (['x'], Labels([exact('a')], classes=['a', 'b'], task='multiclass'), array([1.]))
+    """
+    if weight is None:
+        weight = np.ones(len(labels))
+    if labels.n_classes == n_classes:
+        return inputs, labels, weight
+    new = set(labels.classes[n_classes:])
+    rows = np.array([i for i, label in enumerate(labels) if not new & set(label.named)], dtype=int)
+    chosen = inputs[rows] if hasattr(inputs, "shape") else [inputs[row] for row in rows.tolist()]
+    return chosen, labels[rows].with_classes(labels.classes[:n_classes]), weight[rows]
 
 
 def _check_statements(targets: SparseTargets, loss: str, what: str) -> None:

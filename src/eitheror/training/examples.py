@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,21 @@ from eitheror._kernels.common import Features, Targets
 from eitheror._kernels.rows import Rows
 from eitheror.labels import UNKNOWN, SparseTargets
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "Visited"]
+
+
+class Visited(Protocol):
+    """What the epoch loop visits: rows in memory (`Examples`), or pieces of rows on disk."""
+
+    @property
+    def weight(self) -> NDArray[np.floating[Any]]:
+        """The weight of each."""
+
+    def speaking(self) -> NDArray[np.int64]:
+        """Return the positions of those that say something and count."""
+
+    def arrays(self) -> Iterable[Iterable[NDArray[Any]]]:
+        """Return what tells them from others."""
 
 
 @dataclass(frozen=True, eq=False)

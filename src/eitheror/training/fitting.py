@@ -18,13 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from eitheror._kernels.rows import Rows
 from eitheror.labels import Labels, SparseTargets
 from eitheror.losses import LOSSES
-from eitheror.model import (
-    EmbeddingParameters,
-    HuffmanParameters,
-    LinearParameters,
-    Model,
-    SparseWeight,
-)
+from eitheror.model import HuffmanParameters, LinearParameters, Model
 from eitheror.text import FastTextFeaturizer, Featurizer
 from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
@@ -38,17 +32,28 @@ from eitheror.training.checks import (
     idle_note,
     valid_weight,
 )
+from eitheror.training.continuing import (
+    Start,
+    continued_options,
+    extended_classes,
+    own_features,
+    unseen_note,
+    with_replayed,
+)
 from eitheror.training.examples import Examples
-from eitheror.training.loop import run_epochs
-from eitheror.training.options import TrainOptions, resolve, text_options
+from eitheror.training.loop import pieces_of, run_epochs
+from eitheror.training.options import TREE, TrainOptions, model_loss, resolve, text_options
 from eitheror.training.priors import apply_class_weight, class_prior
 
-__all__ = ["fit"]
+__all__ = ["MAX_WEIGHTS", "SEPARABLE", "bias_of_prior", "fit", "make_trainer", "start_bias"]
 
 Progress = Callable[[dict[str, Any]], None]
-_SEPARABLE = ("ova", "ova-n")
+SEPARABLE = ("ova", "ova-n")
 # Weights of a linear model above this many fall back to embeddings: 2 GB, and an epoch of minutes.
-_MAX_WEIGHTS = 500_000_000
+MAX_WEIGHTS = 500_000_000
+# Output weights of embeddings from which they no longer stay in the cache while texts go by: then
+# blocks of texts share a pass over them.
+MANY_WEIGHTS = 50_000
 
 
 def fit(
@@ -63,6 +68,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
     warm_start: Model | None = None,
+    replay: Valid | None = None,
     vectors: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Train a model on statements about the truth.
@@ -84,13 +90,20 @@ def fit(
         Threads; -1 is all cores. The model does not depend on it unless `hogwild` is set.
     progress : callable, optional
         Called with a dict: ``{"event": "choice", "message"}`` when something was decided, and
-        ``{"event": "epoch", "epoch", "epochs", "loss"[, "valid_loss"]}`` after each epoch.
+        ``{"event": "epoch", "epoch", "epochs", "loss"[, "valid_loss"]}`` after each epoch. With
+        optimizer "newton" these count the tags that are solved, and ``"unit"`` is "tag".
     checkpoint : Checkpoint, optional
         Where to keep the state between epochs (texts only).
     resume : bool
         Go on from the checkpoint if it exists; the model is the one that an undisturbed run gives.
     warm_start : Model, optional
-        Start from the features and parameters of this model (texts only).
+        Go on from this model (texts only): its classes come first, its words and n-grams keep
+        their weights, and the new ones of `inputs` are added. Options that stand at their default
+        are the model's; its decision rule and calibration are not carried over.
+    replay : tuple of (inputs, labels) or (inputs, labels, sample_weight), optional
+        Rows that `warm_start` was trained on, so that it does not forget them, or a sample of
+        them: four for each new row are drawn, again and again if need be, but no more in all than
+        the model was trained on (``options["rows"]``).
     vectors : str or path, optional
         A `.vec` file of word vectors: where the embeddings of the words that it holds start
         (texts only; `features` "auto" becomes "embedding", and `dim` is the file's).
@@ -102,7 +115,8 @@ def fit(
     Raises
     ------
     ValueError
-        For labels that say nothing, a loss that does not fit the task, or wrong shapes.
+        For labels that say nothing, a loss that does not fit the task, or wrong shapes; for a
+        `warm_start` that cannot be trained, or options that are not its own.
     TrainingDivergedError
         If the loss stops being finite.
 
@@ -120,11 +134,18 @@ def fit(
     text = _is_text(inputs)
     if vectors is not None:
         options = _options_with_vectors(options, vectors, text=text, warm=warm_start is not None)
+    if replay is not None and warm_start is None:
+        raise ValueError("replay came without warm_start: give the rows with the others")
+    if warm_start is not None and text:
+        options = continued_options(warm_start, options)
+        labels = extended_classes(warm_start, labels)
     plan = resolve(options, labels.task, text=text, n_samples=len(labels))
     if plan.features == "numeric":
         _refuse_for_numbers(checkpoint, warm_start)
         return _fit_numbers(inputs, labels, plan, sample_weight, valid, n_jobs, progress)
-    job = _Job(n_jobs, progress, checkpoint, resume, warm_start, vectors)
+    if plan.optimizer == "newton":
+        _refuse_for_newton(checkpoint, warm_start)
+    job = _Job(n_jobs, progress, checkpoint, resume, warm_start, replay, vectors)
     return job.run(inputs, labels, options, plan, sample_weight, valid)
 
 
@@ -138,6 +159,7 @@ class _Job:
         checkpoint: Checkpoint | None,
         resume: bool,
         warm_start: Model | None,
+        replay: Valid | None,
         vectors: str | os.PathLike[str] | None,
     ) -> None:
         self.n_jobs = n_threads(n_jobs)
@@ -145,6 +167,8 @@ class _Job:
         self.checkpoint = checkpoint
         self.resume = resume
         self.warm_start = warm_start
+        self.start: Start | None = None
+        self.replay = replay
         self.vectors = vectors
 
     def run(
@@ -157,6 +181,14 @@ class _Job:
         valid: Valid | None,
     ) -> Model:
         """Featurise, choose, train, and put the model together."""
+        n_new, rows_before = len(texts), 0
+        if self.warm_start is not None:
+            self.start = self._start(self.warm_start, texts, labels)
+            rows_before = int(self.warm_start.options.get("rows", 0))
+        if self.replay is not None:
+            texts, labels, sample_weight = with_replayed(
+                texts, labels, sample_weight, self.replay, plan.seed, rows_before
+            )
         weight = check_sample_weight(sample_weight, len(labels), np.float32)
         targets = labels.sparse().full_sets_unknown()
         check_targets(labels, targets, plan.loss)
@@ -171,8 +203,17 @@ class _Job:
         featurizer, rows, plan = self._features(texts, labels.n_classes, given, plan)
         whole = Examples(rows, targets, weight)
         examples, held_out = self._held_out(whole, featurizer, watched, plan)
-        trainer = self._trainer(examples, plan, column_weight, _separable(plan, whole, held_out))
-        recorded = plan.to_dict()
+        if plan.optimizer == "newton":
+            return self._solve(labels, plan, featurizer, examples, held_out, column_weight)
+        pieces = pieces_of(examples)
+        assert plan.epochs is not None
+        piecewise = replace(plan, epochs=plan.epochs * pieces)
+        separable = _separable(plan, whole, held_out)
+        trainer = self._trainer(examples, piecewise, column_weight, separable)
+        n_rows = rows_before + int(np.count_nonzero(whole.speaking() < n_new))
+        recorded = {**plan.to_dict(), "rows": n_rows}
+        if self.warm_start is not None:
+            recorded |= own_features(self.warm_start)
         if self.vectors is not None:
             recorded["pretrained_words"] = self._start_from_vectors(trainer, featurizer)
         history = run_epochs(
@@ -183,36 +224,80 @@ class _Job:
             progress=self.progress,
             checkpoint=self.checkpoint,
             resume=self.resume,
+            pieces=pieces,
         )
         return Model(
             task=labels.task,
             classes=list(labels.classes),
             options={**recorded, "history": history},
-            loss=plan.loss,
+            loss=model_loss(plan.loss),
             featurizer=featurizer,
             parameters=trainer.parameters(),
+        )
+
+    def _solve(
+        self,
+        labels: Labels,
+        plan: TrainOptions,
+        featurizer: Featurizer | FastTextFeaturizer,
+        examples: Examples,
+        held_out: Examples | None,
+        class_weight: NDArray[np.float32] | None,
+    ) -> Model:
+        """Solve each tag on its own and put the model together."""
+        from eitheror.training.one_vs_rest import fit_one_vs_rest
+
+        solved = fit_one_vs_rest(
+            examples,
+            plan,
+            class_weight=class_weight,
+            held_out=held_out,
+            n_jobs=self.n_jobs,
+            progress=self.progress,
+        )
+        return Model(
+            task=labels.task,
+            classes=list(labels.classes),
+            options={**plan.to_dict(), **solved.chosen, "history": []},
+            loss=plan.loss,
+            featurizer=featurizer,
+            parameters=LinearParameters(solved.weight, solved.bias),
         )
 
     def _say(self, message: str) -> None:
         if self.progress is not None:
             self.progress({"event": "choice", "message": message})
 
+    def _start(self, model: Model, texts: Sequence[str], labels: Labels) -> Start:
+        start = Start.of(model, texts, self.n_jobs)
+        new = labels.classes[len(model.classes) :]
+        shown = ", ".join(map(repr, new[:5])) + (", ..." if len(new) > 5 else "")
+        many = "class" if len(new) == 1 else "classes"
+        classes = f"{len(new):,} new {many} ({shown})" if new else "no new class"
+        self._say(f"{start.new_features:,} new words and n-grams, {classes}")
+        if model.decision is not None or model.calibration is not None:
+            self._say("the model's decision rule was fitted to the old weights and is left out")
+        note = unseen_note(model, labels) if self.replay is None else None
+        if note is not None:
+            self._say(note)
+        return start
+
     def _features(
         self, texts: Sequence[str], n_classes: int, given: TrainOptions, plan: TrainOptions
     ) -> tuple[Featurizer | FastTextFeaturizer, Rows, TrainOptions]:
-        if self.warm_start is not None:
-            featurizer = self.warm_start.featurizer
-            if featurizer is None:
-                raise ValueError("warm_start is a model of numbers, and texts came")
+        if self.start is not None:
+            featurizer = self.start.featurizer
             return featurizer, featurizer.transform(texts, self.n_jobs), plan
         featurizer, rows = Featurizer.fit(texts, text_options(plan), self.n_jobs)
-        if plan.features == "embedding" or rows.n_features * n_classes <= _MAX_WEIGHTS:
+        fits = rows.n_features * n_classes <= MAX_WEIGHTS
+        if fits or plan.features == "embedding" or plan.optimizer == "newton":
             return featurizer, rows, plan
         size = f"{rows.n_features:,} features x {n_classes:,} classes"
         if given.features == "tfidf":
             raise ValueError(
                 f"a linear model of {size} needs {rows.n_features * n_classes * 4 / 1e9:.0f} GB; "
-                "use features='embedding', a larger ngram_min_count or a smaller bucket"
+                "use features='embedding', a larger ngram_min_count or a smaller bucket, or for "
+                "tags optimizer='newton'"
             )
         self._say(f"{size} are too many for a linear model: averaged embeddings are trained")
         plan = resolve(
@@ -257,36 +342,34 @@ class _Job:
         separable: bool,
     ) -> Any:
         n_features = examples.rows.n_features
-        start = self.warm_start.parameters if self.warm_start is not None else None
-        if isinstance(start, HuffmanParameters):
-            raise ValueError(
-                "warm_start has fastText's tree over the classes (loss hs), which is not trained "
-                "here: start from a model of another loss, or without one"
-            )
-        bias = _start_bias(examples, plan) if start is None else start.bias
-        if plan.features == "embedding":
-            from eitheror.training.embedding import EmbeddingTrainer
-
-            if not isinstance(start, EmbeddingParameters | None):
-                raise ValueError("warm_start is a linear model: use features='tfidf'")
-            if start is not None and start.embedding.shape[1] != plan.dim:
-                plan = replace(plan, dim=start.embedding.shape[1])
-            return EmbeddingTrainer(
-                n_features, bias, plan, class_weight=class_weight, n_jobs=self.n_jobs, start=start
-            )
-        from eitheror.training.linear import LinearTrainer
-
-        if not isinstance(start, LinearParameters | None):
-            raise ValueError("warm_start is a model of embeddings: use features='embedding'")
-        return LinearTrainer(
+        if plan.loss == TREE:
+            return self._tree_trainer(examples, plan)
+        bias = start_bias(examples, plan)
+        if self.start is not None:
+            bias = self.start.bias(bias, separable=plan.loss in SEPARABLE)
+        trainer = make_trainer(
             n_features,
             bias,
             plan,
             class_weight=class_weight,
             separable=separable,
             n_jobs=self.n_jobs,
-            start=None if start is None else _dense(start.weight),
+            blocks=self.start is None or plan.optimizer == "adagrad",
         )
+        if self.start is not None:
+            self.start.carry_over(trainer)
+        return trainer
+
+    def _tree_trainer(self, examples: Examples, plan: TrainOptions) -> Any:
+        from eitheror.training.tree import TreeTrainer
+
+        if self.start is None:
+            return TreeTrainer.fresh(examples, plan)
+        old = self.start.parameters
+        assert isinstance(old, HuffmanParameters)
+        trainer = TreeTrainer.on_tree_of(old, examples.rows.n_features, plan)
+        self.start.carry_over(trainer)
+        return trainer
 
     def _start_from_vectors(self, trainer: Any, featurizer: Featurizer | FastTextFeaturizer) -> int:
         """Put the file's vectors into the embedding table; returns how many words it holds."""
@@ -327,21 +410,62 @@ def _options_with_vectors(
 def _separable(plan: TrainOptions, *parts: Examples | None) -> bool:
     """Whether classes may be trained apart: no row, learnt from or watched, joins several."""
     joint = any(len(part.targets.group_indices) for part in parts if part is not None)
-    return plan.loss in _SEPARABLE and not joint
+    return plan.loss in SEPARABLE and not joint
 
 
-def _start_bias(examples: Examples, plan: TrainOptions) -> NDArray[np.float32]:
+def make_trainer(
+    n_features: int,
+    bias: NDArray[np.float32],
+    plan: TrainOptions,
+    *,
+    class_weight: NDArray[np.float32] | None,
+    separable: bool,
+    n_jobs: int,
+    blocks: bool = True,
+) -> Any:
+    """Return the trainer of texts that the options ask for.
+
+    Without `blocks` rows are visited one by one, however many classes there are: from a trained
+    model plain steps diverge where those of a block of rows are added.
+    """
+    if plan.loss == TREE:
+        raise ValueError(
+            "loss='hs' builds its tree from all the rows, which must be in memory; use 'softmax'"
+        )
+    many = blocks and len(bias) * (plan.dim or 0) >= MANY_WEIGHTS and not plan.hogwild
+    if plan.features == "embedding" and many:
+        from eitheror.training.blocked import BlockedTrainer
+
+        return BlockedTrainer(n_features, bias, plan, class_weight=class_weight, n_jobs=n_jobs)
+    if plan.features == "embedding":
+        from eitheror.training.embedding import EmbeddingTrainer
+
+        return EmbeddingTrainer(n_features, bias, plan, class_weight=class_weight, n_jobs=n_jobs)
+    from eitheror.training.linear import LinearTrainer
+
+    return LinearTrainer(
+        n_features,
+        bias,
+        plan,
+        class_weight=class_weight,
+        separable=separable,
+        n_jobs=n_jobs,
+    )
+
+
+def start_bias(examples: Examples, plan: TrainOptions) -> NDArray[np.float32]:
     """Log prior (softmax) or log odds (one-vs-all), so that the first steps need not find them."""
-    prior = np.clip(class_prior(examples.targets, examples.weight), 1e-6, 1.0 - 1e-6)
-    if plan.loss in _SEPARABLE:
+    return bias_of_prior(class_prior(examples.targets, examples.weight), plan)
+
+
+def bias_of_prior(prior: NDArray[np.float64], plan: TrainOptions) -> NDArray[np.float32]:
+    """Where the intercepts start, given the share of the rows in which each class is true."""
+    prior = np.clip(prior, 1e-6, 1.0 - 1e-6)
+    if plan.loss in SEPARABLE:
         return np.asarray(np.log(prior / (1.0 - prior)), dtype=np.float32)
     if plan.features == "embedding":
         return np.zeros(len(prior), dtype=np.float32)
     return np.asarray(np.log(prior / prior.sum()), dtype=np.float32)
-
-
-def _dense(weight: NDArray[np.float32] | SparseWeight) -> NDArray[np.float32]:
-    return weight.to_dense() if isinstance(weight, SparseWeight) else weight
 
 
 def _fit_numbers(
@@ -386,7 +510,21 @@ def _tell_idle(targets: SparseTargets, loss: str, progress: Progress | None) -> 
 def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:
     if checkpoint is not None or warm_start is not None:
         raise ValueError(
-            "checkpoint and warm_start are for texts: a linear model on numbers is fitted in one go"
+            "checkpoint and warm_start are for texts: a linear model on numbers is fitted in one "
+            "go, to the old rows and the new ones together"
+        )
+
+
+def _refuse_for_newton(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:
+    if warm_start is not None:
+        raise ValueError(
+            "optimizer='newton' solves every tag anew and cannot go on from a model: train on all "
+            "rows, or give optimizer='sgd'"
+        )
+    if checkpoint is not None:
+        raise ValueError(
+            "checkpoints are for training in passes, and optimizer='newton' makes none: leave "
+            "them out, or give optimizer='sgd'"
         )
 
 

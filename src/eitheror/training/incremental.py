@@ -58,11 +58,11 @@ class Increment:
         self._task = task
 
     @classmethod
-    def begin(cls, X: Any, labels: Labels) -> Self:
-        """Start at zero; `X` says how to standardise."""
+    def begin(cls, X: Any, labels: Labels, scaling: str | None = None) -> Self:
+        """Start at zero; `X` says how to scale, as the option of that name does."""
         X = as_matrix(X)
         theta = np.zeros((X.shape[1] + 1) * labels.n_classes)
-        return cls(theta, Standardiser.fit(X), list(labels.classes), labels.task)
+        return cls(theta, Standardiser.fit(X, scaling=scaling), list(labels.classes), labels.task)
 
     @classmethod
     def resume(cls, model: Model) -> Self:
@@ -73,8 +73,8 @@ class Increment:
         weight = parameters.weight
         dense = weight.to_dense() if isinstance(weight, SparseWeight) else weight
         theta = np.concatenate([dense.ravel(), parameters.bias]).astype(np.float64)
-        scale = parameters.scale
-        scaler = Standardiser(parameters.mean, np.ones(len(dense)) if scale is None else scale)
+        scale = np.ones(len(dense)) if parameters.scale is None else parameters.scale
+        scaler = Standardiser(parameters.mean, scale, parameters.unit_rows)
         return cls(theta, scaler, list(model.classes), model.task)
 
     def learn(

@@ -2,12 +2,14 @@
 
 In: a trainer (linear or embedding), the examples and resolved options. The trainer is left at the
 parameters to keep. Every random number depends on (seed, epoch) only, so a run needs no other state
-to go on than the trainer's arrays.
+to go on than the trainer's arrays. A long epoch is made in pieces, between which progress is told,
+Ctrl-C acts and a checkpoint can be written; the cut depends on the rows alone.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.training.checkpoint import Checkpoint, fingerprint, load_state, save_state
-from eitheror.training.examples import Examples
+from eitheror.training.examples import Examples, Visited
 from eitheror.training.options import TrainOptions
+from eitheror.training.stream_pace import Pace
 
-__all__ = ["Trainer", "TrainingDivergedError", "run_epochs"]
+__all__ = ["Trainer", "TrainingDivergedError", "pieces_of", "run_epochs"]
+
+_PIECE = 4_000_000  # features of the rows that are visited in one go: a second, more or less
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -27,7 +32,7 @@ Progress = Callable[[dict[str, Any]], None]
 class Trainer(Protocol):
     """What the loop needs of a trainer."""
 
-    def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
+    def epoch(self, examples: Any, order: NDArray[np.int64], number: int) -> float:
         """Make one pass over these rows; return the weighted sum of their losses."""
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
@@ -46,6 +51,8 @@ class _Run:
     """What happened so far; plain JSON values but for `best`."""
 
     epoch: int = 0
+    piece: int = 0
+    total: float = 0.0
     best_epoch: int = 0
     best_loss: float = math.inf
     finished: bool = False
@@ -53,15 +60,49 @@ class _Run:
     best: dict[str, NDArray[Any]] | None = None
 
 
+@dataclass
+class _Keeper:
+    """Writes checkpoints when they are due, if there are to be any."""
+
+    checkpoint: Checkpoint | None
+    trainer: Trainer
+    mark: str
+    saved: float = field(default_factory=time.monotonic)
+
+    def after_piece(self, run: _Run) -> None:
+        if self.checkpoint is not None and self.checkpoint.seconds is not None:
+            self._save_if(run, self.checkpoint.due(run.epoch, time.monotonic() - self.saved))
+
+    def after_epoch(self, run: _Run) -> None:
+        if self.checkpoint is not None:
+            due = self.checkpoint.due(run.epoch, time.monotonic() - self.saved)
+            self._save_if(run, run.finished or due)
+
+    def _save_if(self, run: _Run, due: bool) -> None:
+        if due:
+            assert self.checkpoint is not None
+            save_state(self.checkpoint, _arrays(self.trainer, run), _facts(run, self.mark))
+            self.saved = time.monotonic()
+
+
+def pieces_of(examples: Examples) -> int:
+    """Return into how many pieces an epoch over these rows is cut.
+
+    The trainer is made for ``epochs * pieces`` epochs, each of them one piece.
+    """
+    return max(1, len(examples.rows.indices) // _PIECE)
+
+
 def run_epochs(
     trainer: Trainer,
-    examples: Examples,
+    examples: Visited,
     options: TrainOptions,
     *,
     valid: Examples | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
+    pieces: int = 1,
 ) -> list[dict[str, float]]:
     """Train for `options.epochs` epochs, or until `options.patience` says stop.
 
@@ -69,16 +110,20 @@ def run_epochs(
     ----------
     trainer : Trainer
         Changed in place.
-    examples, valid : Examples
-        Rows to learn from, and rows to watch.
+    examples : Examples or Pieces
+        Rows to learn from, in memory or on disk.
+    valid : Examples, optional
+        Rows to watch.
     options : TrainOptions
         Resolved.
     progress : callable, optional
         Called after each epoch with `event`, `epoch`, `epochs`, `loss` and, if there are
-        validation rows, `valid_loss`.
+        validation rows, `valid_loss`; and between pieces as `Pace` says.
     checkpoint : Checkpoint, optional
     resume : bool
         Go on from the checkpoint, if there is one.
+    pieces : int
+        What `pieces_of` gave when the trainer was made.
 
     Returns
     -------
@@ -89,16 +134,21 @@ def run_epochs(
     ------
     TrainingDivergedError
         If a loss is not finite.
+    ValueError, OSError
+        If the checkpoint to go on from is damaged or another run's, or one cannot be written.
     """
     assert options.epochs is not None
-    mark = fingerprint(options.to_dict(), examples, valid) if checkpoint else ""
-    run = _Run()
-    if checkpoint and resume and checkpoint.exists():
-        run = _restore(trainer, *load_state(checkpoint, mark))
+    mark, run = "", _Run()
+    if checkpoint:
+        checkpoint.prepare()
+        mark = fingerprint(options.to_dict(), trainer.state(), examples, valid)
+        if resume and checkpoint.exists():
+            run = _restore(trainer, *load_state(checkpoint, mark, _arrays(trainer, run)))
+    keeper = _Keeper(checkpoint, trainer, mark)
     speaking = examples.speaking()
     while not run.finished and run.epoch < options.epochs:
         order = np.random.default_rng([options.seed, 1, run.epoch]).permutation(speaking)
-        total = trainer.epoch(examples, order, run.epoch)
+        total = _visit(trainer, examples, np.array_split(order, pieces), run, keeper, progress)
         run.epoch += 1
         entry = {"epoch": float(run.epoch), "loss": _mean(total, examples, speaking, options)}
         if valid is not None:
@@ -107,8 +157,7 @@ def run_epochs(
             _keep_best(run, trainer, entry["valid_loss"], options.patience)
         run.history.append(entry)
         run.finished = run.finished or run.epoch == options.epochs
-        if checkpoint and (run.finished or run.epoch % checkpoint.every == 0):
-            save_state(checkpoint, _arrays(trainer, run), _facts(run, mark))
+        keeper.after_epoch(run)
         if progress is not None:
             progress({"event": "epoch", "epochs": options.epochs, **entry, "epoch": run.epoch})
     if run.best is not None:
@@ -116,9 +165,28 @@ def run_epochs(
     return run.history
 
 
-def _mean(
-    total: float, examples: Examples, rows: NDArray[np.int64], options: TrainOptions
+def _visit(
+    trainer: Trainer,
+    examples: Visited,
+    parts: list[NDArray[np.int64]],
+    run: _Run,
+    keeper: _Keeper,
+    progress: Progress | None,
 ) -> float:
+    """Make the rest of an epoch, piece by piece; returns the sum of the losses of all of it."""
+    pace = Pace(progress if len(parts) > 1 else None, "pass", sum(map(len, parts)))
+    while run.piece < len(parts):
+        number = run.epoch * len(parts) + run.piece
+        run.total += trainer.epoch(examples, parts[run.piece], number)
+        run.piece += 1
+        pace.at(sum(map(len, parts[: run.piece])))
+        if run.piece < len(parts):
+            keeper.after_piece(run)
+    total, run.piece, run.total = run.total, 0, 0.0
+    return total
+
+
+def _mean(total: float, examples: Visited, rows: NDArray[np.int64], options: TrainOptions) -> float:
     mean = total / max(float(examples.weight[rows].sum(dtype=np.float64)), 1e-30)
     if not math.isfinite(mean):
         raise TrainingDivergedError(
@@ -143,6 +211,8 @@ def _facts(run: _Run, mark: str) -> dict[str, Any]:
     return {
         "fingerprint": mark,
         "epoch": run.epoch,
+        "piece": run.piece,
+        "total": run.total,
         "best_epoch": run.best_epoch,
         "best_loss": best_loss,
         "finished": run.finished,
@@ -163,6 +233,8 @@ def _restore(trainer: Trainer, arrays: dict[str, NDArray[Any]], facts: dict[str,
     best_loss = facts["best_loss"]
     return _Run(
         facts["epoch"],
+        facts["piece"],
+        facts["total"],
         facts["best_epoch"],
         math.inf if best_loss is None else best_loss,
         facts["finished"],

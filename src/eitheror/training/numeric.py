@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.rows import Rows
 from eitheror.labels import Labels, SparseTargets
 from eitheror.model import LinearParameters
 from eitheror.training.checks import (
@@ -30,6 +31,7 @@ from eitheror.training.checks import (
     check_valid,
     valid_weight,
 )
+from eitheror.training.examples import Examples
 from eitheror.training.folds import content_keys, deal_folds
 from eitheror.training.objectives import OBJECTIVES
 from eitheror.training.options import TrainOptions
@@ -44,7 +46,7 @@ from eitheror.training.problem import (
 from eitheror.training.standardise import Standardiser, as_matrix
 from eitheror.training.weights import balanced_or_given, row_weights
 
-__all__ = ["L2_GRID", "NumericFit", "fit_numeric"]
+__all__ = ["L2_GRID", "NumericFit", "fit_numeric", "vertex"]
 
 L2_GRID = tuple(float(f"{10**e:.3g}") for e in np.arange(-4.0, -0.9, 0.25))
 """Penalties tried by ``l2="auto"``, weak to strong."""
@@ -90,7 +92,7 @@ def fit_numeric(
 ) -> NumericFit:
     """Fit logits ``X @ W + b`` by minimising the mean statement loss ``+ l2 / 2 * |W|^2``.
 
-    Features are standardised first; the intercept is not penalised; rows that say nothing count
+    Features are scaled first; the intercept is not penalised; rows that say nothing count
     for the standardisation only.
 
     Parameters
@@ -104,7 +106,8 @@ def fit_numeric(
         (None) to choose it by the likelihood of held-out statements. ``epochs``: at most so many
         L-BFGS iterations (None: 300). ``class_weight``: None, "balanced", or a mapping from class
         to weight. ``patience``: stop after so many iterations without a better loss of the
-        held-out rows, `valid` or else the share ``validation`` of the training rows.
+        held-out rows, `valid` or else the share ``validation`` of the training rows. ``scaling``.
+        ``optimizer="newton"``: tags one by one, by `eitheror.training.one_vs_rest`.
     sample_weight : array of shape (n_samples,), optional
         Weight 2 is the row twice.
     valid : tuple of (X, Labels) or (X, Labels, sample_weight), optional
@@ -133,10 +136,12 @@ def fit_numeric(
     watched = None
     if valid is not None:
         watched = *check_valid(valid, labels, options.loss), valid_weight(valid, np.float64)
-    scaler = Standardiser.fit(X, weight)
+    scaler = Standardiser.fit(X, weight, options.scaling)
     class_weight = balanced_or_given(options.class_weight, labels, targets, weight)
     statement_weight = row_weights(targets, class_weight) * weight
     rows = _Rows(X, scaler.transform(X), labels, targets, statement_weight)
+    if options.optimizer == "newton":
+        return _solve_tags(rows, scaler, class_weight, watched, options, n_jobs, progress)
     with one_blas_thread(), Threads(n_jobs) as threads:
         setup = Setup(
             OBJECTIVES[options.loss],
@@ -189,13 +194,17 @@ def _held_out(
     weight: NDArray[np.float64],
     n_features: int,
 ) -> Problem | None:
+    return setup.problem(_scaled(scaler, inputs, n_features), labels.sparse(), weight)
+
+
+def _scaled(scaler: Standardiser, inputs: Any, n_features: int) -> Any:
     X = as_matrix(inputs)
     if X.shape[1] != n_features:
         raise ValueError(
             f"the validation inputs have {X.shape[1]} features and the training inputs "
             f"{n_features}; expected the same columns"
         )
-    return setup.problem(scaler.transform(X), labels.sparse(), weight)
+    return scaler.transform(X)
 
 
 def _hold_out(setup: Setup, rows: _Rows, share: float) -> tuple[NDArray[np.int64], Problem | None]:
@@ -203,6 +212,39 @@ def _hold_out(setup: Setup, rows: _Rows, share: float) -> tuple[NDArray[np.int64
     n_folds = max(2, round(1 / share))
     fold = deal_folds(rows.labels, n_folds, keys=content_keys(rows.X))
     return np.flatnonzero(fold > 0), rows.problem(setup, np.flatnonzero(fold == 0))
+
+
+def _solve_tags(
+    rows: _Rows,
+    scaler: Standardiser,
+    class_weight: NDArray[np.float64] | None,
+    watched: tuple[Any, Labels, NDArray[np.float64]] | None,
+    options: TrainOptions,
+    n_jobs: int,
+    progress: Progress | None,
+) -> NumericFit:
+    """Solve one logistic regression a tag."""
+    from eitheror.training.one_vs_rest import fit_one_vs_rest
+
+    held_out = None
+    if watched is not None:
+        inputs, labels, weight = watched
+        Z = _scaled(scaler, inputs, rows.X.shape[1])
+        held_out = _examples(Z, labels.sparse(), weight)
+    solved = fit_one_vs_rest(
+        _examples(rows.Z, rows.targets, rows.weight),
+        options,
+        class_weight=None if class_weight is None else class_weight.astype(np.float32),
+        held_out=held_out,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+    return NumericFit(scaler.model(solved.weight, solved.bias), solved.chosen)
+
+
+def _examples(Z: Any, targets: SparseTargets, weight: NDArray[np.float64]) -> Examples:
+    rows = Rows.from_csr(Z) if hasattr(Z, "tocsr") else Rows.from_dense(Z)
+    return Examples(rows, targets, weight.astype(np.float32))
 
 
 # --- the last fit --------------------------------------------------------------------------
@@ -297,7 +339,7 @@ def _choose_l2(setup: Setup, rows: _Rows, whole: Problem, held_out: Problem | No
     if whole.coarse:
         grid = grid[::2]
     curve = _curve(splits, grid)
-    best = _vertex(np.log10(grid[: len(curve)]), np.array(curve)) * shrink
+    best = vertex(np.log10(grid[: len(curve)]), np.array(curve)) * shrink
     return float(f"{best:.2g}")  # finer would only pass rounding errors on
 
 
@@ -351,8 +393,14 @@ def _curve(splits: list[tuple[Problem, Problem]], grid: tuple[float, ...]) -> li
     return curve
 
 
-def _vertex(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """10 to the lowest point of the parabola through the smallest y and its neighbours."""
+def vertex(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """10 to the lowest point of the parabola through the smallest y and its neighbours.
+
+    Examples
+    --------
+    >>> vertex(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 2.0]))
+    10.0
+    """
     i = int(np.argmin(y))
     if 0 < i < len(y) - 1:
         left, right = y[i - 1] - y[i], y[i + 1] - y[i]

@@ -16,10 +16,13 @@ import numpy as np
 from eitheror.labels import ClassName, suggest
 from eitheror.losses import LOSSES
 
-__all__ = ["TrainOptions", "as_seed", "resolve", "text_options"]
+__all__ = ["TREE", "TrainOptions", "as_seed", "model_loss", "resolve", "text_options"]
 
 FEATURES = ("auto", "embedding", "tfidf", "numeric")
-OPTIMIZERS = ("sgd", "adagrad")
+OPTIMIZERS = ("sgd", "adagrad", "newton")
+SCALINGS = ("standard", "unit", "tfidf")
+TREE = "hs"
+"""Value of `loss` that computes "softmax" by a tree over the classes."""
 
 # Chosen by benchmarks/defaults.py on held-out training rows of three data sets.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -46,6 +49,7 @@ _OPTIMIZER = {
     ("tfidf", "pick"): "adagrad",
     ("embedding", "ova"): "sgd",
     ("embedding", "exclusive"): "adagrad",
+    ("embedding", "tree"): "adagrad",
     ("embedding", "pick"): "sgd",
 }
 _MANY_ROWS = 3000
@@ -62,6 +66,8 @@ _TEXT_ONLY = (
     "optimizer",
     "hogwild",
 )
+# What gradient steps need, and a solution tag by tag does not.
+_STEPS_ONLY = ("lr", "patience", "hogwild")
 # Options that the command line spells in other words.
 _COMMAND_LINE = {
     "epochs": "--epoch",
@@ -78,8 +84,10 @@ _PACE = {  # (features, family of the loss, optimizer) -> epochs, lr
     ("embedding", "ova", "sgd"): (10, 0.5),
     ("embedding", "exclusive", "sgd"): (10, 0.5),
     ("embedding", "pick", "sgd"): (10, 0.5),
+    ("embedding", "tree", "sgd"): (10, 1.0),
     ("embedding", "ova", "adagrad"): (5, 0.3),
     ("embedding", "exclusive", "adagrad"): (5, 0.2),
+    ("embedding", "tree", "adagrad"): (5, 0.5),
     ("embedding", "pick", "adagrad"): (5, 0.3),
 }
 
@@ -97,8 +105,9 @@ class TrainOptions:
     loss : str
         "auto": "softmax" where one class is true, "ova" where several may be. Else "softmax",
         "uniform" (the target spread over the candidates), "random-pick" (a candidate drawn at each
-        visit), and for numbers the robust "set-mae", "gce" and "scl-exp" and the convex "op"; or
-        "ova", "ova-n", "pal", "pal-n", "pol" (what fastText does with several tags).
+        visit), "hs" (a tree over the classes, for thousands to a million; averaged embeddings of
+        texts only), and for numbers the robust "set-mae", "gce" and "scl-exp" and the convex "op";
+        or "ova", "ova-n", "pal", "pal-n", "pol" (what fastText does with several tags).
     epochs : int, optional
         Passes over the rows.
     lr : float, optional
@@ -108,10 +117,16 @@ class TrainOptions:
     word_ngrams, char_ngrams, bucket, min_count, ngram_min_count, lowercase
         How a text becomes features: see `eitheror.text.TextOptions`.
     l2 : float or "auto", optional
-        Penalty on the weights of a linear model, from 0 up; for numeric features None and "auto"
-        choose it.
-    optimizer : {"sgd", "adagrad"}, optional
-        Plain steps, or steps that shrink for features seen often.
+        Penalty on the weights of a linear model, from 0 up; for numeric features and "newton"
+        None and "auto" choose it.
+    optimizer : {"sgd", "adagrad", "newton"}, optional
+        Plain steps, or steps that shrink for features seen often. "newton": for tags (loss "ova"),
+        each tag's logistic regression solved on its own to the optimum, in memory that does not
+        grow with features times tags; also for numbers. `epochs` is then the most Newton steps.
+    scaling : {"standard", "unit", "tfidf"}, optional
+        What a table of numbers goes through. "standard", the choice: columns to mean 0 and a common
+        scale. For counts and indicators of words also "unit": rows to length 1, and "tfidf": that
+        after columns are weighted by their inverse frequency.
     label_smoothing : float
         Share of the loss given to the mean over all classes.
     class_weight : "balanced" or dict, optional
@@ -155,6 +170,7 @@ class TrainOptions:
     lowercase: bool = True
     l2: float | str | None = None
     optimizer: str | None = None
+    scaling: str | None = None
     label_smoothing: float = 0.0
     class_weight: str | Mapping[ClassName, float] | None = None
     patience: int | None = None
@@ -166,9 +182,11 @@ class TrainOptions:
         if self.loss in LOSSES and not LOSSES[self.loss].trainable:
             raise ValueError(f"loss={self.loss!r} cannot be trained: {LOSSES[self.loss].reason}")
         _check_word("features", self.features, FEATURES)
-        _check_word("loss", self.loss, ("auto", *LOSSES))
+        _check_word("loss", self.loss, ("auto", TREE, *LOSSES))
         if self.optimizer is not None:
             _check_word("optimizer", self.optimizer, OPTIMIZERS)
+        if self.scaling is not None:
+            _check_word("scaling", self.scaling, SCALINGS)
         for name, low in (("epochs", 1), ("dim", 1), ("patience", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (
@@ -202,6 +220,8 @@ class TrainOptions:
             given["class_weight"] = {str(k): float(v) for k, v in self.class_weight.items()}
         if self.features == "numeric":
             given = {name: value for name, value in given.items() if name not in _TEXT_ONLY}
+            if self.optimizer == "newton":
+                given["optimizer"] = self.optimizer
         return given
 
 
@@ -239,10 +259,36 @@ def _check_char_ngrams(char_ngrams: Any) -> None:
 def _refuse_text_only(options: TrainOptions) -> None:
     for field in fields(options):
         value = getattr(options, field.name)
+        if field.name == "optimizer" and value == "newton":
+            continue
         if field.name in _TEXT_ONLY and value != field.default:
             raise ValueError(
                 f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for a "
                 "table of numbers, whose linear model is fitted to all rows at once; leave it out"
+            )
+
+
+def _check_newton(options: TrainOptions, features: str, loss: str) -> None:
+    """Refuse what does not go with one solution a tag."""
+    if _family(loss) != "ova":
+        instead = "use loss='ova'"
+        if LOSSES[model_loss(loss)].task == "multiclass":
+            instead = "leave optimizer out, or read the labels with task='multilabel'"
+        raise ValueError(
+            f"optimizer='newton' solves each tag on its own, and loss={loss!r} joins the classes; "
+            + instead
+        )
+    if features == "embedding":
+        raise ValueError(
+            "optimizer='newton' solves linear models: use features='tfidf', or 'sgd' or 'adagrad' "
+            "for embeddings"
+        )
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name in _STEPS_ONLY and value != field.default:
+            raise ValueError(
+                f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for "
+                "optimizer='newton', which goes to the optimum; leave it out"
             )
 
 
@@ -285,12 +331,19 @@ def resolve(
     >>> resolve(TrainOptions(), "multilabel", text=True).loss
     'ova'
     """
-    features = _features(options.features, text)
     loss = _loss(options.loss, task)
+    features = _features(options.features, text) if loss != TREE else _of_tree(options, text)
+    if options.optimizer == "newton":
+        _check_newton(options, features, loss)
     if features == "numeric":
         _refuse_text_only(options)
         return replace(options, features=features, loss=loss)
-    if not LOSSES[loss].text:
+    if options.scaling is not None:
+        raise ValueError(
+            f"scaling={options.scaling!r} is for tables of numbers; a text's features are weighted "
+            "by features='tfidf'; leave it out"
+        )
+    if not LOSSES[model_loss(loss)].text:
         raise ValueError(
             f"loss={loss!r} trains models of numbers (features='numeric') and "
             "eitheror.torch.TorchClassifier; the trainers of texts do not have it. For texts use "
@@ -301,13 +354,16 @@ def resolve(
     family = _family(loss)
     optimizer = options.optimizer or _OPTIMIZER[features, family]
     defaults["optimizer"] = optimizer
-    epochs, defaults["lr"] = _PACE[features, family, optimizer]
-    defaults["epochs"] = min(4 * epochs, max(epochs, epochs * _MANY_ROWS // max(n_samples, 1)))
+    if optimizer == "newton":
+        del defaults["l2"]
+    else:
+        epochs, defaults["lr"] = _PACE[features, family, optimizer]
+        defaults["epochs"] = min(4 * epochs, max(epochs, epochs * _MANY_ROWS // max(n_samples, 1)))
     if features == "embedding" and options.l2:
         raise ValueError("l2 is for linear models (features='tfidf' or 'numeric'); leave it out")
     if features == "tfidf" and options.dim is not None:
         raise ValueError("dim is the width of embeddings: use it with features='embedding'")
-    if isinstance(options.l2, str):
+    if isinstance(options.l2, str) and optimizer != "newton":
         raise ValueError(f"l2={options.l2!r}: expected a number, as the features are {features}")
     missing = {k: v for k, v in defaults.items() if getattr(options, k) is None}
     return replace(options, features=features, loss=loss, **missing)
@@ -315,6 +371,8 @@ def resolve(
 
 def _family(loss: str) -> str:
     """Name what the loss does: one sigmoid a class, one true class, or a softmax over tags."""
+    if loss == TREE:
+        return "tree"
     if LOSSES[loss].proba == "sigmoid":
         return "ova"
     return "exclusive" if LOSSES[loss].task == "multiclass" else "pick"
@@ -330,15 +388,38 @@ def _features(features: str, text: bool) -> str:
     return features
 
 
+def model_loss(loss: str) -> str:
+    """Return what the probabilities of a model of this loss are: those of a loss in `LOSSES`."""
+    return "softmax" if loss == TREE else loss
+
+
+def _of_tree(options: TrainOptions, text: bool) -> str:
+    """Return the features of a label tree; refuse what it does not have."""
+    what = None if text else "a table of numbers"
+    if options.features not in ("auto", "embedding"):
+        what = f"features={options.features!r}"
+    elif options.hogwild:
+        what = "hogwild"
+    elif options.label_smoothing:
+        what = "label_smoothing (every class of every row would count)"
+    if what is not None:
+        raise ValueError(
+            f"{what} came with loss='hs': a tree over the classes is trained on averaged "
+            "embeddings of texts, on one thread, without smoothing; leave it out, or use "
+            "loss='softmax'"
+        )
+    return "embedding"
+
+
 def _loss(loss: str, task: str) -> str:
     if loss == "auto":
         return "softmax" if task == "multiclass" else "ova"
-    if task == "multilabel" and LOSSES[loss].task != task:
+    if task == "multilabel" and LOSSES[model_loss(loss)].task != task:
         raise ValueError(
             f"loss={loss!r} needs exactly one true class a row, and these labels are tags; "
             "use 'pol', which is what fastText's softmax does with tags, or 'ova'"
         )
-    if LOSSES[loss].task != task:
+    if LOSSES[model_loss(loss)].task != task:
         raise ValueError(
             f"loss={loss!r} is for tags (task='multilabel'), and here one class is true in each "
             "row; use 'softmax', or read the labels with task='multilabel'"

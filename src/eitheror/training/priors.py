@@ -16,7 +16,7 @@ from eitheror.labels import EVIDENCE, UNKNOWN, Labels, SparseTargets
 from eitheror.labels._sparse import row_of_entries
 from eitheror.training.weights import balanced_or_given, row_weights
 
-__all__ = ["apply_class_weight", "class_prior"]
+__all__ = ["apply_class_weight", "class_prior", "prior_sums"]
 
 Floats = NDArray[np.float32]
 
@@ -63,16 +63,24 @@ def class_prior(targets: SparseTargets, weight: Floats) -> NDArray[np.float64]:
     multiclass: a set counts one share for each member. multilabel: the share among the rows in
     which the tag's entry is known.
     """
+    mass, known = prior_sums(targets, weight)
+    return np.asarray((mass + 0.5) / (known + 1.0))
+
+
+def prior_sums(
+    targets: SparseTargets, weight: Floats
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted rows in which each class is true, and among how many; sums over parts add up."""
     n, k = len(targets), targets.n_classes
     rows = row_of_entries(targets.indptr)
     speaks = np.where(targets.mode == UNKNOWN, 0.0, weight)
     if targets.task == "multilabel":
         mass = np.bincount(targets.indices, targets.values * speaks[rows], k)
         closed = np.where(np.isnan(targets.rest), 0.0, speaks)
-        total = closed.sum() + np.bincount(targets.indices, (speaks - closed)[rows], k)
-        return np.asarray((mass + 0.5) / (total + 1.0))
+        known = closed.sum() + np.bincount(targets.indices, (speaks - closed)[rows], k)
+        return mass.astype(np.float64), np.asarray(known, dtype=np.float64)
     rest = np.where(targets.mode == EVIDENCE, targets.rest, 0.0).astype(np.float64)
     sums = _tag_sums(targets) + rest * (k - np.diff(targets.indptr))
     share = np.divide(speaks, sums, out=np.zeros(n), where=sums > 0)
     listed = np.bincount(targets.indices, (targets.values - rest[rows]) * share[rows], k)
-    return np.asarray((listed + float(rest @ share) + 0.5) / (speaks.sum() + 1.0))
+    return np.asarray(listed + float(rest @ share)), np.full(k, speaks.sum())

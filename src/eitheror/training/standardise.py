@@ -4,6 +4,9 @@ A column is divided by its standard deviation; one of two values only (an indica
 distance, because a standard deviation would blow up the rare ones: a word that occurs in one row of
 a thousand would weigh thirty times one that occurs in every second row.
 
+Tables of counts or indicators, a bag of words a row, may be scaled like texts instead: every row to
+length 1 ("unit"), after each column was multiplied by ``log((1 + n) / (1 + df)) + 1`` ("tfidf").
+
 In: anything that can be a 2-D table of numbers. Out: a C-contiguous array or a CSR matrix, and a
 :class:`Standardiser`. CSR columns are scaled but not centred, which would fill them; with an
 unpenalised intercept the fitted model is the same.
@@ -17,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.model import LinearParameters
+from eitheror.model import LinearParameters, SparseWeight
+from eitheror.model.parameters import unit_matrix, unit_rows
 
 __all__ = ["Standardiser", "as_matrix"]
 
@@ -88,6 +92,8 @@ def _check_finite(X: Any) -> None:
 class Standardiser:
     """Column means (None for CSR input) and scales; constant columns have scale 1.
 
+    `unit_rows` says that a row is divided by its length after that.
+
     Examples
     --------
     >>> X = np.array([[1.0, 5.0], [3.0, 5.0]])
@@ -97,14 +103,33 @@ class Standardiser:
 
     mean: Vector | None
     scale: Vector
+    unit_rows: bool = False
 
     @classmethod
-    def fit(cls, X: Any, weight: Vector | None = None) -> Standardiser:
-        """Measure the columns of a table that :func:`as_matrix` returned; `weight` is per row."""
+    def fit(cls, X: Any, weight: Vector | None = None, scaling: str | None = None) -> Standardiser:
+        """Measure the columns of a table.
+
+        Parameters
+        ----------
+        X : array or CSR matrix of shape (n_samples, n_features)
+            What :func:`as_matrix` returned.
+        weight : array of shape (n_samples,), optional
+        scaling : {"standard", "unit", "tfidf"}, optional
+            None is "standard".
+
+        Raises
+        ------
+        ValueError
+            For "tfidf" and a number below 0.
+        """
         if weight is None:
             weight = np.ones(X.shape[0])
         if not (weight > 0).all():
             X, weight = X[weight > 0], weight[weight > 0]
+        if scaling == "unit":
+            return cls(None, np.ones(X.shape[1]), unit_rows=True)
+        if scaling == "tfidf":
+            return cls(None, 1 / _inverse_frequency(X, weight), unit_rows=True)
         measured = _measure_sparse(X, weight) if hasattr(X, "tocsr") else _measure(X, weight)
         return cls(None if hasattr(X, "tocsr") else measured[0], _scale(X.shape[0], *measured))
 
@@ -114,24 +139,45 @@ class Standardiser:
         if hasattr(X, "tocsr"):
             scaled = X.copy() if X.dtype == np.float64 else X.astype(np.float64)
             scaled.data /= self.scale[scaled.indices]
+            if self.unit_rows:
+                scaled.data = unit_rows(scaled.indptr, scaled.data)
             return scaled
-        if self.mean is None:
-            return (X / self.scale).astype(dtype)
         out = np.empty(X.shape, dtype=dtype)
         for start in range(0, len(X), _BLOCK_ROWS):
-            part = slice(start, start + _BLOCK_ROWS)
-            out[part] = (X[part] - self.mean) / self.scale
+            part = X[start : start + _BLOCK_ROWS]
+            centred = part if self.mean is None else part - self.mean
+            scaled = centred / self.scale
+            out[start : start + _BLOCK_ROWS] = unit_matrix(scaled) if self.unit_rows else scaled
         return out
 
     def parameters(self, theta: Vector, n_classes: int) -> LinearParameters:
         """Put the model together from weights (row by row) and intercepts, laid end to end."""
         weight, bias = theta[:-n_classes], theta[-n_classes:]
-        return LinearParameters(
-            weight=weight.reshape(-1, n_classes).astype(np.float32),
-            bias=bias.astype(np.float32),
-            mean=self.mean,
-            scale=self.scale,
+        dense = weight.reshape(-1, n_classes).astype(np.float32)
+        return self.model(dense, bias.astype(np.float32))
+
+    def model(
+        self, weight: NDArray[np.float32] | SparseWeight, bias: NDArray[np.float32]
+    ) -> LinearParameters:
+        """Put the model together from the weights of scaled features and the intercepts."""
+        return LinearParameters(weight, bias, self.mean, self.scale, self.unit_rows)
+
+
+def _inverse_frequency(X: Any, weight: Vector) -> Vector:
+    """``log((1 + n) / (1 + df)) + 1`` of each column, rows counted by weight."""
+    if hasattr(X, "tocsr"):
+        lowest = X.data.min(initial=0.0)
+        rows = np.repeat(weight, np.diff(X.indptr)) * (X.data != 0)
+        seen = np.bincount(X.indices, rows, X.shape[1])
+    else:
+        lowest = X.min(initial=0.0)
+        seen = weight @ (X != 0)
+    if lowest < 0:
+        raise ValueError(
+            f"features hold {lowest}; scaling='tfidf' is for counts, which are 0 or more: use "
+            "scaling='unit' or 'standard'"
         )
+    return np.asarray(np.log((1 + weight.sum()) / (1 + seen)) + 1)
 
 
 def _blocks(X: Any, weight: Vector) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eitheror.labels import UNKNOWN, Labels, SparseTargets, suggest
 from eitheror.labels._sparse import row_of_entries
 
-__all__ = ["balanced_or_given", "row_weights"]
+__all__ = ["balanced", "balanced_or_given", "class_mass", "row_weights"]
 
 
 def balanced_or_given(
@@ -36,11 +36,7 @@ def balanced_or_given(
     if class_weight is None:
         return None
     if isinstance(class_weight, str) and class_weight == "balanced":
-        mass = _class_mass(targets, weight)
-        seen = mass > 0
-        out = np.ones(targets.n_classes)
-        out[seen] = mass.sum() / (seen.sum() * mass[seen])
-        return out
+        return balanced(class_mass(targets, weight))
     if isinstance(class_weight, Mapping):
         index = {name: i for i, name in enumerate(labels.classes)}
         out = np.ones(targets.n_classes)
@@ -58,6 +54,14 @@ def balanced_or_given(
             f"class_weight={class_weight!r}; expected None, 'balanced', or a finite non-negative "
             "number for each class, as a mapping from class name to number"
         )
+    return out
+
+
+def balanced(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return class weights inverse to the rows of each class; 1 for a class without rows."""
+    seen = mass > 0
+    out = np.ones(len(mass))
+    out[seen] = mass.sum() / (seen.sum() * mass[seen])
     return out
 
 
@@ -82,8 +86,11 @@ def _row_sums(targets: SparseTargets, per_class: NDArray[np.float64]) -> NDArray
     return total
 
 
-def _class_mass(targets: SparseTargets, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Count the rows of each class: a row of weights w gives w / sum(w), each tag gives 1."""
+def class_mass(targets: SparseTargets, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Count the rows of each class: a row of weights w gives w / sum(w), each tag gives 1.
+
+    Counts of parts add up to that of the whole.
+    """
     k = targets.n_classes
     rows = row_of_entries(targets.indptr)
     rest = np.nan_to_num(targets.rest).astype(np.float64)

@@ -1,0 +1,510 @@
+"""Compiled epoch of averaged embeddings for many classes: a block of texts at a time.
+
+The model and the losses are those of `embedding`, where each text reads and writes the weights of
+all the classes. Here a block of texts shares one reading and one writing: the losses of its rows
+are taken at the weights that the block finds, and their gradients are added up.
+
+The weights are cut into tiles of 16 classes, ``tiles[tile, d, lane]``, so that one vector holds the
+same number of 16 classes and every product is a sum of scaled vectors. Each number is a sum in an
+order that does not depend on who computes it: rows of a block may be shared out among threads, and
+tiles too, and the bits stay the same.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
+from eitheror._kernels.losses import row_gradient, uniform_draw
+from eitheror._kernels.simd import (
+    LANES,
+    add,
+    add_product,
+    add_scaled,
+    dot,
+    load,
+    prefetch,
+    store,
+    zeros,
+)
+
+__all__ = [
+    "DIMS",
+    "TEXTS",
+    "Room",
+    "Weights",
+    "blocked_epoch",
+    "blocked_loss",
+    "gradients_of_rows",
+    "step_embedding",
+    "step_tiles",
+]
+
+Floats = NDArray[np.float32]
+Chunks = tuple[int, ...]
+
+TEXTS = 4
+"""Texts whose sums are held in registers at a time; a block is a multiple of it."""
+DIMS = 4
+"""Numbers of an embedding whose sums are held at a time; tiles are padded to a multiple of it."""
+
+
+class Weights(NamedTuple):
+    """What is trained; the three sums of row Adagrad are empty for plain steps.
+
+    embedding (n_features, width), tiles (n_tiles, dims, 16), bias (n_tiles * 16,),
+    embedding_squares (n_features,), weight_squares and bias_squares (n_tiles * 16,).
+    """
+
+    embedding: NDArray[np.float32]
+    tiles: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    embedding_squares: NDArray[np.float32]
+    weight_squares: NDArray[np.float32]
+    bias_squares: NDArray[np.float32]
+
+
+class Room(NamedTuple):
+    """What a block leaves between its parts, one row a text.
+
+    The mean embeddings (n_block, width), the gradients with respect to the logits (n_block,
+    n_tiles * 16) and to the mean embeddings (n_block, width), the losses (n_block,) float64.
+    """
+
+    hidden: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    back: NDArray[np.float32]
+    value: NDArray[np.float64]
+
+
+_FAINT = 0.01  # shortening of a step that is not worth a look at each class
+_RUN = 1 << 15  # numbers of tiles that stay in the second cache
+_LINE = 16  # float32 numbers in a cache line
+
+
+@jit(EXACT)
+def _average(
+    order: NDArray[np.int64],
+    start: int,
+    stop: int,
+    origin: int,
+    features: Features,
+    embedding: Floats,
+    chunks: Chunks,
+    hidden: Floats,
+) -> None:
+    """Write the mean embeddings of texts start .. stop of the block; 0 past the end of `order`."""
+    indptr, indices, _ = features
+    width = embedding.shape[1]
+    step = LANES * len(chunks)
+    n_rows = order.shape[0]
+    for position in range(origin + start, origin + stop):
+        if position + 1 < min(origin + stop, n_rows):
+            later = order[position + 1]
+            for j in range(indptr[later], indptr[later + 1]):
+                for line in range(0, width, _LINE):
+                    prefetch(embedding, np.intp(indices[j]) * width + line)
+        place = (position - origin) * width
+        first, last = np.int64(0), np.int64(0)
+        if position < n_rows:
+            first, last = indptr[order[position]], indptr[order[position] + 1]
+        share = np.float32(1.0 / max(int(last - first), 1))
+        for part in range(0, width, step):
+            h = zeros(chunks)
+            for j in range(first, last):
+                h = add(h, load(embedding, np.intp(indices[j]) * width + part, chunks))
+            store(hidden, place + part, add_scaled(zeros(chunks), share, h))
+
+
+@jit(EXACT)
+def _logits(
+    hidden: Floats, start: int, stop: int, tiles: Floats, bias: Floats, out: Floats
+) -> None:
+    """Write W h + bias of texts start .. stop of the block."""
+    n_tiles, dims, _ = tiles.shape
+    stride = out.shape[1]
+    one = (0,)
+    for tile in range(n_tiles):
+        for text in range(start, stop, TEXTS):
+            a = load(bias, tile * LANES, one)
+            b, c, d = a, a, a
+            for j in range(dims):
+                w = load(tiles, (tile * dims + j) * LANES, one)
+                a = add_scaled(a, hidden[text, j], w)
+                b = add_scaled(b, hidden[text + 1, j], w)
+                c = add_scaled(c, hidden[text + 2, j], w)
+                d = add_scaled(d, hidden[text + 3, j], w)
+            place = text * stride + tile * LANES
+            store(out, place, a)
+            store(out, place + stride, b)
+            store(out, place + 2 * stride, c)
+            store(out, place + 3 * stride, d)
+
+
+@jit(EXACT)
+def _back(gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back: Floats) -> None:
+    """Write W' g of texts start .. stop of the block: two texts and two numbers at a time.
+
+    The classes come in runs that stay in the cache while the texts go by.
+    """
+    n_tiles, dims, _ = tiles.shape
+    stride = gradient.shape[1]
+    one = (0,)
+    run = max(1, _RUN // (dims * LANES))
+    sums = np.zeros((gradient.shape[0], dims, LANES), np.float32)  # what each lane has added up
+    for first in range(0, n_tiles, run):
+        last = min(first + run, n_tiles)
+        for text in range(start, stop, 2):
+            for j in range(0, dims, 2):
+                place = (text * dims + j) * LANES
+                a, b = load(sums, place, one), load(sums, place + LANES, one)
+                c = load(sums, place + dims * LANES, one)
+                d = load(sums, place + (dims + 1) * LANES, one)
+                for tile in range(first, last):
+                    g = load(gradient, text * stride + tile * LANES, one)
+                    k = load(gradient, (text + 1) * stride + tile * LANES, one)
+                    v = load(tiles, (tile * dims + j) * LANES, one)
+                    w = load(tiles, (tile * dims + j) * LANES + LANES, one)
+                    a = add_product(a, g, v)
+                    b = add_product(b, g, w)
+                    c = add_product(c, k, v)
+                    d = add_product(d, k, w)
+                store(sums, place, a)
+                store(sums, place + LANES, b)
+                store(sums, place + dims * LANES, c)
+                store(sums, place + (dims + 1) * LANES, d)
+    for text in range(start, stop):
+        for j in range(dim):
+            total = np.float32(0.0)
+            for lane in range(LANES):
+                total += sums[text, j, lane]
+            back[text, j] = total
+
+
+@jit(SUMS)
+def _weigh(gradient: Floats, factor: np.float32) -> None:
+    for k in range(gradient.shape[0]):
+        gradient[k] *= factor
+
+
+@jit(EXACT)
+def gradients_of_rows(
+    order: NDArray[np.int64],
+    origin: int,
+    start: int,
+    stop: int,
+    features: Features,
+    targets: Targets,
+    class_weight: Floats,
+    weights: Weights,
+    room: Room,
+    n_classes: int,
+    chunks: Chunks,
+    dim: int,
+    code: int,
+    smoothing: float,
+    seed: int,
+    epoch: int,
+) -> None:
+    """Take the losses of texts start .. stop of a block and what they ask for.
+
+    Parameters
+    ----------
+    order, features, targets, class_weight, chunks, dim, code, smoothing, seed, epoch
+        As in `eitheror._kernels.embedding.embedding_epoch`.
+    origin : int
+        Position in `order` where the block begins.
+    start, stop : int
+        Rows of the block, multiples of `TEXTS`; those past the end of `order` get 0.
+    weights : Weights
+    room : Room
+        These rows of it are written: values and gradients times the weights of the rows.
+    n_classes : int
+    """
+    hidden, gradient, back, value = room
+    _average(order, start, stop, origin, features, weights.embedding, chunks, hidden)
+    _logits(hidden, start, stop, weights.tiles, weights.bias, gradient)
+    logits = np.empty(n_classes, np.float32)
+    listed = np.empty(n_classes, np.float64)
+    for text in range(start, stop):
+        gradient[text, n_classes:] = np.float32(0.0)
+        slope = gradient[text, :n_classes]
+        value[text] = 0.0
+        if origin + text >= order.shape[0]:
+            slope[:] = np.float32(0.0)
+            continue
+        logits[:] = slope
+        i = order[origin + text]
+        factor = targets.row_weight[i]
+        draw = uniform_draw(seed, epoch, i)
+        value[text] = factor * row_gradient(
+            code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
+        )
+        if factor != np.float32(1.0):
+            _weigh(slope, factor)
+    _back(gradient, start, stop, weights.tiles, dim, back)
+
+
+@jit(EXACT)
+def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats) -> None:
+    """Write G' H of one tile of classes: `out[d, lane]`."""
+    n_block, stride = gradient.shape
+    one = (0,)
+    for j in range(0, dims, DIMS):
+        a, b = zeros(one), zeros(one)
+        c, d = zeros(one), zeros(one)
+        for text in range(n_block):
+            g = load(gradient, text * stride + tile * LANES, one)
+            a = add_scaled(a, hidden[text, j], g)
+            b = add_scaled(b, hidden[text, j + 1], g)
+            c = add_scaled(c, hidden[text, j + 2], g)
+            d = add_scaled(d, hidden[text, j + 3], g)
+        store(out, j * LANES, a)
+        store(out, j * LANES + LANES, b)
+        store(out, j * LANES + 2 * LANES, c)
+        store(out, j * LANES + 3 * LANES, d)
+
+
+@jit(SUMS)
+def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
+    total = np.float32(0.0)
+    for d in range(dim):
+        total += vectors[row, d] * vectors[row, d]
+    return total / np.float32(dim)
+
+
+@jit(SUMS)
+def _adagrad_speeds(squares: Floats, tile: int, rate: np.float32, out: Floats) -> None:
+    """Write -rate / sqrt(sum of squares) of a tile's classes."""
+    for lane in range(LANES):
+        out[lane] = -rate / np.sqrt(squares[tile * LANES + lane])
+
+
+@jit(SUMS)
+def _plain_speeds(
+    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, most: Floats, out: Floats
+) -> None:
+    """Write -rate of a tile's classes, less where several texts push the same class.
+
+    Taken one after the other, the second text would find the class already moved. The curvature
+    that a text adds is at most ``|g| (|h|^2 + 1)``; what goes beyond the largest one damps the step
+    as in an implicit one.
+    """
+    for lane in range(LANES):
+        out[lane] = np.float32(0.0)
+        most[lane] = np.float32(0.0)
+    for text in range(gradient.shape[0]):
+        size = sizes[text]
+        for lane in range(LANES):
+            bend = abs(gradient[text, tile * LANES + lane]) * size
+            out[lane] += bend
+            most[lane] = bend if bend > most[lane] else most[lane]
+    for lane in range(LANES):
+        out[lane] = -rate / (np.float32(1.0) + rate * (out[lane] - most[lane]))
+
+
+@jit(EXACT)
+def step_tiles(
+    first: int, last: int, room: Room, rate: np.float32, dim: int, weights: Weights
+) -> None:
+    """Change the weights and intercepts of tiles first .. last by a block's gradient.
+
+    Parameters
+    ----------
+    first, last : int
+    room : Room
+        From `gradients_of_rows`.
+    rate : float
+    dim : int
+        Numbers of an embedding that are not padding.
+    weights : Weights
+        Changed in place.
+    """
+    hidden, gradient, _, _ = room
+    _, tiles, bias, _, weight_squares, bias_squares = weights
+    n_block, stride = gradient.shape
+    dims = tiles.shape[1]
+    one = (0,)
+    product = np.empty((dims, LANES), np.float32)
+    speeds = np.empty(LANES, np.float32)
+    most = np.empty(LANES, np.float32)
+    ones = np.ones(LANES, np.float32)
+    sizes = np.empty(n_block, np.float32)
+    adaptive = weight_squares.shape[0] > 0
+    largest = np.float32(0.0)
+    for text in range(n_block):
+        sizes[text] = _square_mean(hidden, text, dim)
+        if not adaptive:
+            sizes[text] = np.float32(1.0) + sizes[text] * np.float32(dim)
+        largest = max(largest, sizes[text])
+    for tile in range(first, last):
+        _product(gradient, hidden, tile, dims, product)
+        slope, scaled, squares = zeros(one), zeros(one), zeros(one)
+        for text in range(n_block):
+            g = load(gradient, text * stride + tile * LANES, one)
+            slope = add(slope, g)
+            squares = add_product(squares, g, g)
+            scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
+        if adaptive:
+            # The intercepts have sums of their own: their input is 1 where h is near 0.
+            place = tile * LANES
+            store(weight_squares, place, add(load(weight_squares, place, one), scaled))
+            store(bias_squares, place, add(load(bias_squares, place, one), squares))
+            _adagrad_speeds(bias_squares, tile, rate, speeds)
+        else:
+            for lane in range(LANES):
+                speeds[lane] = -rate
+            # Their absolute values sum to sqrt(n_block * squares) at most.
+            if (
+                rate * largest * np.sqrt(np.float32(n_block) * dot(squares, load(ones, 0, one)))
+                > _FAINT
+            ):
+                _plain_speeds(gradient, sizes, tile, rate, most, speeds)
+        moved = add_product(load(bias, tile * LANES, one), load(speeds, 0, one), slope)
+        store(bias, tile * LANES, moved)
+        if adaptive:
+            _adagrad_speeds(weight_squares, tile, rate, speeds)
+        speed = load(speeds, 0, one)
+        for d in range(dim):
+            place = (tile * dims + d) * LANES
+            moved = add_product(load(tiles, place, one), speed, load(product, d * LANES, one))
+            store(tiles, place, moved)
+
+
+@jit(EXACT)
+def step_embedding(
+    order: NDArray[np.int64],
+    origin: int,
+    features: Features,
+    room: Room,
+    rate: np.float32,
+    dim: int,
+    chunks: Chunks,
+    weights: Weights,
+) -> None:
+    """Change the embeddings of a block's features, text by text.
+
+    Parameters
+    ----------
+    order, origin, features, room, dim, chunks
+        As in `gradients_of_rows`.
+    rate : float
+    weights : Weights
+        Changed in place.
+    """
+    indptr, indices, _ = features
+    embedding, squares, back = weights.embedding, weights.embedding_squares, room.back
+    width = embedding.shape[1]
+    step = LANES * len(chunks)
+    stop = min(origin + back.shape[0], order.shape[0])
+    for position in range(origin, stop):
+        start, end = indptr[order[position]], indptr[order[position] + 1]
+        share = np.float32(1.0 / max(end - start, 1))
+        speed = -rate * share
+        text = position - origin
+        if squares.shape[0] > 0:
+            size = share * share * _square_mean(back, text, dim)
+            for j in range(start, end):
+                squares[indices[j]] += size
+        for part in range(0, width, step):
+            b = load(back, text * width + part, chunks)
+            slowed = add_scaled(zeros(chunks), speed, b)
+            for j in range(start, end):
+                place = np.intp(indices[j]) * width + part
+                row = load(embedding, place, chunks)
+                if squares.shape[0] > 0:
+                    own = speed / np.sqrt(squares[indices[j]])
+                    store(embedding, place, add_scaled(row, own, b))
+                else:
+                    store(embedding, place, add(row, slowed))
+
+
+@jit(EXACT)
+def blocked_epoch(
+    order: NDArray[np.int64],
+    features: Features,
+    targets: Targets,
+    class_weight: Floats,
+    weights: Weights,
+    room: Room,
+    n_classes: int,
+    chunks: Chunks,
+    dim: int,
+    code: int,
+    rate_start: float,
+    rate_stop: float,
+    smoothing: float,
+    seed: int,
+    epoch: int,
+) -> float:
+    """One pass over the rows of `order` in blocks; returns the weighted sum of their losses.
+
+    Parameters
+    ----------
+    rate_start, rate_stop : float
+        The learning rate falls from one to the other.
+    others
+        As in `gradients_of_rows`; `weights` is changed in place.
+    """
+    n_block = room.gradient.shape[0]
+    n_tiles = weights.tiles.shape[0]
+    n_rows = order.shape[0]
+    total = 0.0
+    for origin in range(0, n_rows, n_block):
+        gradients_of_rows(
+            order,
+            origin,
+            0,
+            n_block,
+            features,
+            targets,
+            class_weight,
+            weights,
+            room,
+            n_classes,
+            chunks,
+            dim,
+            code,
+            smoothing,
+            seed,
+            epoch,
+        )
+        rate = np.float32(rate_start + (rate_stop - rate_start) * (origin / n_rows))
+        step_tiles(0, n_tiles, room, rate, dim, weights)
+        step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+        for text in range(n_block):
+            total += room.value[text]
+    return total
+
+
+@jit(EXACT)
+def blocked_loss(
+    order: NDArray[np.int64],
+    features: Features,
+    targets: Targets,
+    weights: Weights,
+    room: Room,
+    n_classes: int,
+    chunks: Chunks,
+    code: int,
+) -> float:
+    """Weighted sum of the losses of the rows in `order`, no weight changed."""
+    hidden, logits, _, _ = room
+    n_block = logits.shape[0]
+    slope = np.empty(n_classes, np.float32)
+    listed = np.empty(n_classes, np.float64)
+    no_weight = np.empty(0, np.float32)
+    total = 0.0
+    for origin in range(0, order.shape[0], n_block):
+        _average(order, 0, n_block, origin, features, weights.embedding, chunks, hidden)
+        _logits(hidden, 0, n_block, weights.tiles, weights.bias, logits)
+        for text in range(min(n_block, order.shape[0] - origin)):
+            i = order[origin + text]
+            row = logits[text, :n_classes]
+            total += targets.row_weight[i] * row_gradient(
+                code, i, targets, row, 0, no_weight, 0.0, 0.0, listed, slope
+            )
+    return total

@@ -1,0 +1,234 @@
+"""Trainer of averaged embeddings for many classes: blocks of texts share the pass over the weights.
+
+The model is that of `EmbeddingTrainer`. A block is the same rows for any number of threads, which
+share out its rows and then its classes: the result is the same.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.blocked import (
+    DIMS,
+    TEXTS,
+    Room,
+    Weights,
+    blocked_epoch,
+    blocked_loss,
+    gradients_of_rows,
+    step_embedding,
+    step_tiles,
+)
+from eitheror._kernels.embedding import aligned, layout
+from eitheror._kernels.losses import CODES, EVALUATION
+from eitheror._kernels.simd import LANES
+from eitheror.model import EmbeddingParameters
+from eitheror.training.examples import Examples
+from eitheror.training.options import TrainOptions
+
+__all__ = ["ADAGRAD_START", "BlockedTrainer", "random_embedding"]
+
+# Rows of a block: more of them save little, and steps that many rows share lead further astray,
+# plain ones first.
+_BLOCK = {"sgd": 8, "adagrad": 16}
+_PARALLEL = 200_000  # weights from which threads save more than it costs to call them
+_DRAWN = 1024  # rows of random numbers at a time
+
+ADAGRAD_START = 1e-3
+"""Where the sums of squared gradients start."""
+
+Floats = NDArray[np.float32]
+
+
+class BlockedTrainer:
+    """Embeddings and output weights under training, for hundreds of classes and more.
+
+    The gradients of a block of rows are taken at the weights that the block finds, and added.
+    Row Adagrad's sums of the intercepts are their own: an intercept's input is 1 where a mean
+    embedding is near 0, and a step shared by many rows would throw the intercepts about.
+
+    Parameters
+    ----------
+    n_features : int
+    bias : float32 array of shape (n_classes,)
+        Where the intercepts start.
+    options : TrainOptions
+        Resolved.
+    class_weight : float32 array of shape (n_classes,) or None
+        Factor of each class's gradient.
+    n_jobs : int
+        Threads; the result does not depend on them.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        bias: Floats,
+        options: TrainOptions,
+        *,
+        class_weight: Floats | None,
+        n_jobs: int,
+    ) -> None:
+        self.options = options
+        self.n_jobs = n_jobs
+        self.code = CODES[options.loss]
+        assert options.dim is not None
+        assert options.optimizer is not None
+        self.dim = options.dim
+        self.block = _BLOCK[options.optimizer]
+        self.chunks, width = layout(self.dim)
+        self.embedding = random_embedding(n_features, self.dim, width, options.seed)
+        self.weight = aligned(len(bias), width)
+        self.bias = np.array(bias, np.float32)
+        adaptive = options.optimizer == "adagrad"
+        self.squares = np.full(n_features if adaptive else 0, ADAGRAD_START, np.float32)
+        self.weight_squares = np.full(len(bias) if adaptive else 0, ADAGRAD_START, np.float32)
+        self.bias_squares = self.weight_squares.copy()
+        self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
+
+    def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
+        """One pass over the rows of `order`; returns the weighted sum of their losses."""
+        options = self.options
+        assert options.epochs is not None
+        assert options.lr is not None
+        first_rate, last_rate = (options.lr * (1 - (number + e) / options.epochs) for e in (0, 1))
+        weights = self._cut()
+        room = self._room(weights)
+        n_classes = len(self.weight)
+        rows = (order, *examples.arrays(), self.class_weight, weights, room, n_classes)
+        how = (self.chunks, self.dim, self.code)
+        rates: tuple[Any, ...] = (first_rate, last_rate)
+        what: tuple[Any, ...] = (options.label_smoothing, options.seed, number)
+        if self.n_jobs > 1 and self.weight.size >= _PARALLEL:
+            with ThreadPoolExecutor(self.n_jobs) as pool:
+                total = self._in_threads(pool, rows, how, rates, what)
+        else:
+            total = blocked_epoch(*rows, *how, *rates, *what)
+        self._put_back(weights)
+        return total if np.isfinite(self.bias).all() else np.nan
+
+    def _in_threads(
+        self,
+        pool: ThreadPoolExecutor,
+        rows: tuple[Any, ...],
+        how: tuple[Any, ...],
+        rates: tuple[Any, ...],
+        what: tuple[Any, ...],
+    ) -> float:
+        """`blocked_epoch`, its parts shared out; the arguments are its own, in their order."""
+        order, features, _, _, weights, room, _ = rows
+        shares = _parts(self.block // TEXTS, self.n_jobs)
+        spans = _parts(len(weights.tiles), self.n_jobs)
+        total = 0.0
+        for origin in range(0, len(order), self.block):
+            gradients = [
+                pool.submit(
+                    gradients_of_rows, order, origin, a * TEXTS, b * TEXTS, *rows[1:], *how, *what
+                )
+                for a, b in shares
+            ]
+            for done in gradients:
+                done.result()
+            rate = np.float32(rates[0] + (rates[1] - rates[0]) * (origin / len(order)))
+            steps = [pool.submit(step_tiles, a, b, room, rate, self.dim, weights) for a, b in spans]
+            step_embedding(order, origin, features, room, rate, self.dim, self.chunks, weights)
+            for done in steps:
+                done.result()
+            for value in room.value.tolist():
+                total += value
+        return total
+
+    def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
+        """Weighted sum of the statement losses of the rows of `order`."""
+        weights = self._cut()
+        return blocked_loss(
+            order,
+            *examples.arrays(),
+            weights,
+            self._room(weights),
+            len(self.weight),
+            self.chunks,
+            EVALUATION[self.code],
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Every array that the next epoch starts from, by name; the arrays themselves."""
+        return {
+            "embedding": self.embedding,
+            "weight": self.weight,
+            "bias": self.bias,
+            "squares": self.squares,
+            "weight_squares": self.weight_squares,
+            "bias_squares": self.bias_squares,
+        }
+
+    def parameters(self) -> EmbeddingParameters:
+        """Return the model's parameters, without the padding."""
+        return EmbeddingParameters(
+            np.ascontiguousarray(self.embedding[:, : self.dim]),
+            np.ascontiguousarray(self.weight[:, : self.dim]),
+            self.bias,
+        )
+
+    def _room(self, weights: Weights) -> Room:
+        n, width = self.block, self.embedding.shape[1]
+        gradient = aligned(n, len(weights.bias))
+        return Room(aligned(n, width), gradient, aligned(n, width), np.zeros(n))
+
+    def _cut(self) -> Weights:
+        """Return the weights in tiles; classes and numbers that are padding are 0."""
+        n_classes = len(self.weight)
+        # An odd number of tiles: rows of gradients that lie a power of two apart would fight for
+        # the same places of the cache.
+        n_tiles = -(-n_classes // (2 * LANES)) * 2 + 1
+        dims = -(-self.dim // DIMS) * DIMS
+        flat = np.zeros((n_tiles * LANES, dims), np.float32)
+        flat[:n_classes, : self.dim] = self.weight[:, : self.dim]
+        tiles = aligned(n_tiles * dims, LANES).reshape(n_tiles, dims, LANES)
+        tiles[...] = flat.reshape(n_tiles, LANES, dims).transpose(0, 2, 1)
+        squares = [
+            _padded(sums, len(flat), 1.0) for sums in (self.weight_squares, self.bias_squares)
+        ]
+        return Weights(
+            self.embedding, tiles, _padded(self.bias, len(flat), 0.0), self.squares, *squares
+        )
+
+    def _put_back(self, weights: Weights) -> None:
+        n_classes = len(self.weight)
+        n_tiles, dims, _ = weights.tiles.shape
+        flat = weights.tiles.transpose(0, 2, 1).reshape(n_tiles * LANES, dims)
+        self.weight[:, : self.dim] = flat[:n_classes, : self.dim]
+        self.bias[:] = weights.bias[:n_classes]
+        if len(self.weight_squares):
+            self.weight_squares[:] = weights.weight_squares[:n_classes]
+            self.bias_squares[:] = weights.bias_squares[:n_classes]
+
+
+def random_embedding(n_features: int, dim: int, width: int, seed: int) -> Floats:
+    """Return rows of `dim` numbers, uniform in [-1/dim, 1/dim], and zeros up to `width`."""
+    table = aligned(n_features, width)
+    random = np.random.default_rng([seed, 0])
+    for start in range(0, n_features, _DRAWN):
+        part = table[start : start + _DRAWN, :dim]
+        part[...] = (2.0 * random.random(part.shape, dtype=np.float32) - 1.0) / dim
+    return table
+
+
+def _parts(n: int, n_jobs: int) -> list[tuple[int, int]]:
+    """Cut 0 .. n into at most `n_jobs` runs."""
+    ends = np.linspace(0, n, n_jobs + 1).astype(int).tolist()
+    return [(a, b) for a, b in pairwise(ends) if b > a]
+
+
+def _padded(values: Floats, length: int, rest: float) -> Floats:
+    """Return the values followed by `rest`; no values stay none."""
+    if not len(values):
+        return values
+    padded = np.full(length, rest, np.float32)
+    padded[: len(values)] = values
+    return padded

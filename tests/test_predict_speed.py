@@ -1,0 +1,166 @@
+"""The short ways of predicting give what the long ones do, and start nothing that is not needed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from eitheror.cli._predict import ranked_columns
+from eitheror.decide import ExpectedF1
+from eitheror.labels import Labels, tags
+from eitheror.model import LinearParameters, Model, SparseWeight, load
+from eitheror.text import Featurizer, TextOptions
+from eitheror.training import TrainOptions, fit
+from eitheror.training.warmup import warm_up
+
+TEXTS = ["red apple", "blue sky", "green apple", "grey sky", "red sky", "ripe green apple"]
+CLASSES = ["fruit", "air", "fruit", "air", "air", "fruit"]
+HEAVY = {"numba", "llvmlite", "scipy", "sklearn", "torch", "pyarrow", "pandas", "numpy.ma"}
+
+
+@pytest.fixture(params=["tfidf", "embedding"])
+def model(request, tmp_path):
+    """A stored model of either kind."""
+    options = TrainOptions(features=request.param, epochs=1)
+    fit(TEXTS, Labels(CLASSES), options).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_one_line_starts_no_compiler_and_no_other_command(model):
+    """`predict` on a line imports no numba, scipy or scikit-learn, nor another command."""
+    code = (
+        "import sys; from eitheror.cli import main; main(['predict', sys.argv[1], '-']); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)],
+        input="ripe red apple\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(done.stderr.split())
+    assert set() == HEAVY & loaded
+    commands = {name for name in loaded if name.startswith("eitheror.cli._")}
+    expected = {f"eitheror.cli.{name}" for name in ("_app", "_model", "_options", "_predict")}
+    assert expected == commands
+    assert done.stdout.strip() in ("fruit", "air")
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 10, 15, 16, 17, 31, 32, 100, 128, 130, 736])
+def test_the_product_of_rows_is_right_at_any_width(width, stored):
+    """The vector loop equals the sum in float64, also for the last rows of the table."""
+    from eitheror._kernels.product import dense_product
+
+    draw = np.random.default_rng(width)
+    lengths = draw.integers(0, 9, 50)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    indices = draw.integers(0, 23, indptr[-1]).astype(np.int32)
+    indices[-1] = 22
+    weight = draw.normal(size=(23, width)).astype(np.float32)
+    values = draw.normal(size=len(indices)).astype(np.float32)
+    mean = np.repeat(1 / np.maximum(lengths, 1), lengths)
+    factors = values.astype(np.float64) if stored else mean
+    expected = np.zeros((50, width))
+    np.add.at(expected, np.repeat(np.arange(50), lengths), factors[:, None] * weight[indices])
+    found = dense_product(indptr, indices, values if stored else None, weight)
+    assert (50, width) == found.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_table_of_no_rows_is_read_nowhere():
+    """Rows without features give zeros, even where the table has none."""
+    from eitheror._kernels.product import dense_product
+
+    empty = np.zeros((0, 10), np.float32)
+    found = dense_product(np.zeros(4, np.int64), np.zeros(0, np.int32), None, empty)
+    assert [[0.0] * 10] * 3 == found.tolist()
+
+
+def test_sparse_weights_are_not_made_dense_for_a_few_rows():
+    """A few rows and many give the same logits, from the sparse weights and from a dense copy."""
+    weight = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    sparse = LinearParameters(SparseWeight.from_dense(weight), np.zeros(3, np.float32))
+    model = Model("multiclass", ["a", "b", "c"], {}, "softmax", None, sparse)
+    X = np.random.default_rng(1).normal(size=(700, 40))
+    few, many = model.decision_function(X[:5]), model.decision_function(X)
+    np.testing.assert_allclose(few, many[:5], atol=1e-5)
+    np.testing.assert_allclose(many, X @ weight, atol=1e-4)
+
+
+@given(
+    values=hnp.arrays(
+        np.float32, st.integers(1, 30), elements=st.sampled_from([0.0, 0.1, 0.2, 0.5])
+    ),
+    top=st.none() | st.integers(1, 40),
+)
+def test_the_top_classes_are_the_front_of_a_stable_sort(values, top):
+    """`--top K` shows what sorting all classes would show first, ties in the order of classes."""
+    assert (-values).argsort(kind="stable")[:top].tolist() == ranked_columns(values, top).tolist()
+
+
+def test_threads_reach_the_rule():
+    """`predict(n_jobs=)` is handed to a rule that searches for each row; the answer stays."""
+    labels = Labels([tags(name) for name in CLASSES])
+    model = fit(TEXTS, labels, TrainOptions(epochs=1))
+    asked = []
+
+    class Asked(ExpectedF1):
+        def predict(self, proba, n_jobs=1):
+            asked.append(n_jobs)
+            return super().predict(proba, n_jobs)
+
+    model.rule = Asked
+    assert model.predict(TEXTS) == model.predict(TEXTS, n_jobs=2)
+    assert [1, 2] == asked
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [([1, 1], "a word begins inside a character"), ([2], None)],
+)
+def test_every_stored_word_is_whole_characters(lengths, message):
+    """Bytes that are UTF-8 together but not word by word are refused."""
+    tensors = {
+        "words.bytes": np.frombuffer("é".encode(), np.uint8),
+        "words.lengths": np.array(lengths, np.int32),
+        "ngrams.buckets": np.zeros(0, np.int32),
+    }
+    config = Featurizer.fit(["one"], TextOptions(word_ngrams=1))[0].config()
+    if message is None:
+        assert ["é"] == Featurizer.from_parts(config, tensors).words()
+        return
+    with pytest.raises(ValueError, match=message):
+        Featurizer.from_parts(config, tensors)
+
+
+def test_a_changed_file_is_reported_as_changed(model):
+    """Damage is named as such, whatever else it breaks in the file that is read meanwhile."""
+    file = model / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    for place in (3, len(data) // 2, len(data) - 1):
+        damaged = data.copy()
+        damaged[place] ^= 255
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="its SHA-256 is not the one"):
+            load(model)
+
+
+def test_a_warmup_of_no_width_is_refused():
+    """A width that no embedding can have is an error, not a warm-up of nothing."""
+    with pytest.raises(ValueError, match="dim=0"):
+        warm_up(dims=[0])
+
+
+@pytest.mark.slow
+def test_a_second_warmup_compiles_nothing():
+    """After `eitheror warmup` all kernels are in the cache that it names."""
+    command = [sys.executable, "-m", "eitheror", "warmup", "--dim", "10", "--json"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert 0 == found["compiled"] < found["loaded"]
+    assert found["folders"]
