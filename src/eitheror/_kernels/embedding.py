@@ -3,9 +3,12 @@
 ``h = mean_j E[j]`` over a text's features, ``f = W h + bias``. Arrays in, arrays changed in place,
 one loss out.
 
-A row of E or W is `width` numbers, a whole number of vectors (`layout`), so that `h` and its
-gradient stay in registers. The time goes into fetching rows of E: those of the next text are asked
-for while this one is worked on, and before that its list of features.
+A row of E is `width` numbers, a whole number of vectors (`layout`), so that `h` and its gradient
+stay in registers. W has such rows too; with many classes it is turned, `dim` rows of a number for
+each class, as a vector then holds classes and nothing is added across its lanes.
+
+The time goes into fetching rows of E: each row of the next text is asked for while one of this text
+is stored, and before that its list of features.
 """
 
 from __future__ import annotations
@@ -17,14 +20,27 @@ from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
-from eitheror._kernels.simd import LANES, add, add_scaled, dot, load, prefetch, store, zeros
+from eitheror._kernels.simd import (
+    LANES,
+    add,
+    add_product,
+    add_scaled,
+    dot,
+    load,
+    prefetch,
+    store,
+    total,
+    zeros,
+)
 
-__all__ = ["aligned", "embedding_epoch", "embedding_loss", "layout"]
+__all__ = ["aligned", "class_layout", "embedding_epoch", "embedding_loss", "layout"]
 
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-_MOST_CHUNKS = 4  # longer vectors run out of registers on processors with sixteen short ones
+_MOST_CHUNKS = 7  # longer vectors run out of registers on processors with sixteen short ones
+_CLASS_CHUNKS = (0, 0)  # of the turned W: always the same, so that nothing is compiled anew
+_FEW_CLASSES = 16  # from here on the output weights are turned
 _LINE = 16  # float32 numbers in a cache line
 
 
@@ -40,12 +56,20 @@ def layout(dim: int) -> tuple[Chunks, int]:
     Examples
     --------
     >>> layout(10), layout(100)
-    (((0,), 16), ((0, 0, 0, 0), 128))
+    (((0,), 16), ((0, 0, 0, 0, 0, 0, 0), 112))
     """
     lanes = -(-dim // LANES)
     sizes = [(-(-lanes // n) * n + -(-lanes // n) / 2, -n) for n in range(1, _MOST_CHUNKS + 1)]
     n = -min(sizes)[1]
     return (0,) * n, -(-lanes // n) * n * LANES
+
+
+def class_layout(n_classes: int, dim: int, width: int) -> tuple[bool, tuple[int, int]]:
+    """Return whether the output weights are turned, and the shape of their table."""
+    if n_classes < _FEW_CLASSES:
+        return False, (n_classes, width)
+    step = LANES * len(_CLASS_CHUNKS)
+    return True, (dim, -(-n_classes // step) * step)
 
 
 def aligned(rows: int, width: int) -> Floats:
@@ -68,12 +92,8 @@ def _ask_for_features(
     position: int,
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
-    embedding: Floats,
-    width: int,
-    n_hot: int,
-    hot_shift: int,
 ) -> None:
-    """Prefetch the embeddings of the next text, the features of the third and so on."""
+    """Prefetch the features of the third text from here, and where those of the eighth are."""
     n_rows = order.shape[0]
     if position + 8 < n_rows:
         prefetch(indptr, order[position + 8])
@@ -81,12 +101,24 @@ def _ask_for_features(
         later = order[position + 3]
         for j in range(indptr[later], indptr[later + 1], _LINE):
             prefetch(indices, j)
-    if position + 1 < n_rows:
-        later = order[position + 1]
-        for j in range(indptr[later], indptr[later + 1]):
-            place = _row_of(indices[j], n_hot, hot_shift) * width
-            for line in range(0, width, _LINE):
-                prefetch(embedding, place + line)
+
+
+@jit(EXACT)
+def _ask_for_row(
+    feature: int,
+    part: int,
+    step: int,
+    embedding: Floats,
+    squares: Floats,
+    n_hot: int,
+    hot_shift: int,
+) -> None:
+    """Prefetch a part of a feature's embedding."""
+    place = _row_of(feature, n_hot, hot_shift) * embedding.shape[1] + part
+    for line in range(0, step, _LINE):
+        prefetch(embedding, place + line)
+    if squares.shape[0] > 0 and part == 0:
+        prefetch(squares, feature)
 
 
 @jit(EXACT)
@@ -117,33 +149,47 @@ def _ask_for_statement(
 
 
 @jit(EXACT)
-def _forward(
+def _mean_row(
     indices: NDArray[np.int32],
     start: int,
     stop: int,
     embedding: Floats,
-    weight: Floats,
-    bias: Floats,
     chunks: Chunks,
     n_hot: int,
     hot_shift: int,
     hidden: Floats,
-    logits: Floats,
 ) -> None:
-    """Write h and W h + bias."""
-    n_classes, width = weight.shape
-    step = LANES * len(chunks)
+    """Write h."""
+    width = embedding.shape[1]
     share = np.float32(1.0 / max(stop - start, 1))
-    for part in range(0, width, step):
+    for part in range(0, width, LANES * len(chunks)):
         h = zeros(chunks)
         for j in range(start, stop):
             row = _row_of(indices[j], n_hot, hot_shift)
             h = add(h, load(embedding, row * width + part, chunks))
-        h = add_scaled(zeros(chunks), share, h)
-        store(hidden, part, h)
-        for k in range(n_classes):
-            f = dot(h, load(weight, k * width + part, chunks))
-            logits[k] = f + (bias[k] if part == 0 else logits[k])
+        store(hidden, part, add_scaled(zeros(chunks), share, h))
+
+
+@jit(EXACT)
+def _logits(
+    hidden: Floats, weight: Floats, bias: Floats, chunks: Chunks, turned: bool, logits: Floats
+) -> None:
+    """Write W h + bias."""
+    n_rows, width = weight.shape
+    if turned:
+        for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
+            f = zeros(_CLASS_CHUNKS)
+            for d in range(n_rows):
+                f = add_scaled(f, hidden[d], load(weight, d * width + part, _CLASS_CHUNKS))
+            store(logits, part, f)
+        for k in range(bias.shape[0]):
+            logits[k] += bias[k]
+    else:
+        for part in range(0, width, LANES * len(chunks)):
+            h = load(hidden, part, chunks)
+            for k in range(n_rows):
+                f_k = dot(h, load(weight, k * width + part, chunks))
+                logits[k] = f_k + (bias[k] if part == 0 else logits[k])
 
 
 @jit(SUMS)
@@ -176,20 +222,68 @@ def _backward(
     weight: Floats,
     bias: Floats,
     chunks: Chunks,
+    turned: bool,
     back: Floats,
 ) -> None:
     """Write W' g with the old W to `back`; then W -= rates h' and bias -= rates."""
-    n_classes, width = weight.shape
-    step = LANES * len(chunks)
-    for part in range(0, width, step):
-        h, b = load(hidden, part, chunks), zeros(chunks)
-        for k in range(n_classes):
-            w = load(weight, k * width + part, chunks)
-            b = add_scaled(b, gradient[k], w)
-            store(weight, k * width + part, add_scaled(w, -rates[k], h))
-        store(back, part, b)
-    for k in range(n_classes):
+    n_rows, width = weight.shape
+    if turned:
+        for d in range(n_rows):
+            h_d, sums = -hidden[d], zeros(_CLASS_CHUNKS)
+            for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
+                w_d = load(weight, d * width + part, _CLASS_CHUNKS)
+                sums = add_product(sums, w_d, load(gradient, part, _CLASS_CHUNKS))
+                w_d = add_scaled(w_d, h_d, load(rates, part, _CLASS_CHUNKS))
+                store(weight, d * width + part, w_d)
+            back[d] = total(sums)
+    else:
+        for part in range(0, width, LANES * len(chunks)):
+            h, b = load(hidden, part, chunks), zeros(chunks)
+            for k in range(n_rows):
+                w = load(weight, k * width + part, chunks)
+                b = add_scaled(b, gradient[k], w)
+                store(weight, k * width + part, add_scaled(w, -rates[k], h))
+            store(back, part, b)
+    for k in range(bias.shape[0]):
         bias[k] -= rates[k]
+
+
+@jit(EXACT)
+def _update(
+    indices: NDArray[np.int32],
+    start: int,
+    stop: int,
+    next_start: int,
+    next_stop: int,
+    embedding: Floats,
+    squares: Floats,
+    chunks: Chunks,
+    n_hot: int,
+    hot_shift: int,
+    back: Floats,
+    speed: np.float32,
+) -> None:
+    """Add speed * back to the rows of a text, with row Adagrad over the root of their squares.
+
+    For each row one of the next text's is asked for.
+    """
+    width, step = embedding.shape[1], LANES * len(chunks)
+    adaptive = squares.shape[0] > 0
+    ahead, n_ahead = next_start - start, start + next_stop - next_start
+    for part in range(0, width, step):
+        b = add_scaled(zeros(chunks), speed, load(back, part, chunks))
+        for j in range(start, stop):
+            if j < n_ahead:
+                _ask_for_row(indices[j + ahead], part, step, embedding, squares, n_hot, hot_shift)
+            place = _row_of(indices[j], n_hot, hot_shift) * width + part
+            row = load(embedding, place, chunks)
+            if adaptive:
+                own = np.float32(1.0) / np.sqrt(squares[indices[j]])
+                store(embedding, place, add_scaled(row, own, b))
+            else:
+                store(embedding, place, add(row, b))
+        for j in range(stop, n_ahead):
+            _ask_for_row(indices[j + ahead], part, step, embedding, squares, n_hot, hot_shift)
 
 
 @jit(EXACT)
@@ -205,6 +299,7 @@ def embedding_epoch(
     weight_squares: Floats,
     chunks: Chunks,
     dim: int,
+    turned: bool,
     n_hot: int,
     hot_shift: int,
     code: int,
@@ -220,42 +315,43 @@ def embedding_epoch(
     ----------
     order, features, targets, class_weight, code, rate_start, rate_stop, smoothing, seed, epoch
         As in `eitheror._kernels.linear.linear_epoch`; features without values.
-    embedding, weight, bias : float32 arrays, (n_features, width), (n_classes, width), (n_classes,)
-        Changed in place.
+    embedding, weight, bias : float32 arrays, (n_features, width), (rows, width'), (n_classes,)
+        Changed in place; `weight` has the shape that `class_layout` says.
     embedding_squares, weight_squares : float32 arrays of shape (n_features,), (n_classes,) or empty
         Row Adagrad's sums; empty means plain steps.
     chunks : tuple of zeros
         From `layout`, as `width`.
     dim : int
         Numbers of a row that are not padding.
+    turned : bool
+        From `class_layout`.
     n_hot, hot_shift : int
         Features below `n_hot` are found `hot_shift` rows further down, in a thread's own copy.
     """
-    n_classes, width = weight.shape
-    logits = np.empty(n_classes, np.float32)
-    gradient = np.empty(n_classes, np.float32)
-    rates = np.empty(n_classes, np.float32)
+    n_classes, width = bias.shape[0], embedding.shape[1]
+    room = max(n_classes, weight.shape[1])  # the classes, and padding whose gradient stays 0
+    all_logits, all_gradient = np.zeros(room, np.float32), np.zeros(room, np.float32)
+    logits, gradient = all_logits[:n_classes], all_gradient[:n_classes]
+    rates = np.zeros(room, np.float32)
     listed = np.empty(n_classes, np.float64)
-    hidden = np.empty(width, np.float32)
-    back = np.empty(width, np.float32)
+    hidden = np.zeros(width, np.float32)
+    back = np.zeros(width, np.float32)
     adaptive = embedding_squares.shape[0] > 0
-    step = LANES * len(chunks)
     indptr, indices, _ = features
     ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
-    total = 0.0
+    loss = 0.0
     n_rows = order.shape[0]
     for position in range(n_rows):
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
-        _ask_for_features(order, position, indptr, indices, embedding, width, n_hot, hot_shift)
+        _ask_for_features(order, position, indptr, indices)
         _ask_for_statement(
             order, position, ends, named, worth, rest, mode, group_indptr, row_weight
         )
-        _forward(
-            indices, start, stop, embedding, weight, bias, chunks, n_hot, hot_shift, hidden, logits
-        )
+        _mean_row(indices, start, stop, embedding, chunks, n_hot, hot_shift, hidden)
+        _logits(hidden, weight, bias, chunks, turned, all_logits)
         factor = row_weight[i]
-        total += factor * statement_gradient(
+        loss += factor * statement_gradient(
             code,
             mode[i],
             ends[i],
@@ -279,25 +375,28 @@ def embedding_epoch(
         rate *= factor
         size = factor * factor * _square_mean(hidden, dim) if adaptive else 0.0
         _rates(gradient, rate, np.float32(size), weight_squares, rates)
-        _backward(gradient, rates, hidden, weight, bias, chunks, back)
+        _backward(all_gradient, rates, hidden, weight, bias, chunks, turned, back)
         share = np.float32(1.0 / max(stop - start, 1))
-        speed = -rate * share
         if adaptive:
             size = float(share) ** 2 * factor * factor * _square_mean(back, dim)
             for j in range(start, stop):
                 embedding_squares[indices[j]] += size
-        for part in range(0, width, step):
-            b = load(back, part, chunks)
-            slowed = add_scaled(zeros(chunks), speed, b)
-            for j in range(start, stop):
-                place = _row_of(indices[j], n_hot, hot_shift) * width + part
-                row = load(embedding, place, chunks)
-                if adaptive:
-                    own = speed / np.sqrt(embedding_squares[indices[j]])
-                    store(embedding, place, add_scaled(row, own, b))
-                else:
-                    store(embedding, place, add(row, slowed))
-    return total
+        later = order[min(position + 1, n_rows - 1)]
+        _update(
+            indices,
+            start,
+            stop,
+            indptr[later],
+            indptr[later + 1],
+            embedding,
+            embedding_squares,
+            chunks,
+            n_hot,
+            hot_shift,
+            back,
+            -rate * share,
+        )
+    return loss
 
 
 @jit(EXACT)
@@ -309,21 +408,24 @@ def embedding_loss(
     weight: Floats,
     bias: Floats,
     chunks: Chunks,
+    turned: bool,
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, nothing changed."""
-    n_classes, width = weight.shape
-    logits = np.empty(n_classes, np.float32)
+    n_classes = bias.shape[0]
+    all_logits = np.zeros(max(n_classes, weight.shape[1]), np.float32)
+    logits = all_logits[:n_classes]
     gradient = np.empty(n_classes, np.float32)
     listed = np.empty(n_classes, np.float64)
-    hidden = np.empty(width, np.float32)
+    hidden = np.empty(embedding.shape[1], np.float32)
     no_weight = np.empty(0, np.float32)
     indptr, indices, _ = features
-    total = 0.0
+    loss = 0.0
     for i in order:
         start, stop = indptr[i], indptr[i + 1]
-        _forward(indices, start, stop, embedding, weight, bias, chunks, 0, 0, hidden, logits)
-        total += targets.row_weight[i] * row_gradient(
+        _mean_row(indices, start, stop, embedding, chunks, 0, 0, hidden)
+        _logits(hidden, weight, bias, chunks, turned, all_logits)
+        loss += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, 0, no_weight, 0.0, 0.0, listed, gradient
         )
-    return total
+    return loss

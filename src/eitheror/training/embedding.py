@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
+from eitheror._kernels.embedding import (
+    aligned,
+    class_layout,
+    embedding_epoch,
+    embedding_loss,
+    layout,
+)
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
@@ -26,8 +32,22 @@ _ADAGRAD_START = 1e-3
 _ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 _MERGE_ROWS = 256
 _HOT_ROWS = 512
+_DRAWN_ROWS = 1024
 
 Floats = NDArray[np.float32]
+
+
+def _draw(rows: Floats, seed: int) -> None:
+    """Fill rows with numbers uniform in [-1/dim, 1/dim], a few rows at a time to save memory."""
+    random = np.random.default_rng([seed, 0])
+    draws = np.empty((_DRAWN_ROWS, rows.shape[1]), np.float32)
+    for first in range(0, len(rows), _DRAWN_ROWS):
+        part = rows[first : first + _DRAWN_ROWS]
+        drawn = draws[: len(part)]
+        random.random(out=drawn, dtype=np.float32)
+        np.multiply(drawn, np.float32(2.0), out=drawn)
+        np.subtract(drawn, np.float32(1.0), out=drawn)
+        np.divide(drawn, np.float32(rows.shape[1]), out=part)
 
 
 class EmbeddingTrainer:
@@ -69,21 +89,24 @@ class EmbeddingTrainer:
         self.n_hot = min(_HOT_ROWS, n_features) if options.hogwild and n_jobs > 1 else 0
         self._table = aligned(n_features + n_jobs * self.n_hot, width)
         self.embedding = self._table[:n_features]
-        self.weight = aligned(len(bias), width)
         self.bias = np.array(bias, np.float32)
+        self.turned, shape = class_layout(len(bias), self.dim, width)
+        self.weight = aligned(*shape)
         if start is None:
-            draws = np.random.default_rng([options.seed, 0]).random(
-                (n_features, self.dim), dtype=np.float32
-            )
-            self.embedding[:, : self.dim] = (2.0 * draws - 1.0) / self.dim
+            _draw(self.embedding[:, : self.dim], options.seed)
         else:
             self.embedding[:, : self.dim] = start.embedding
-            self.weight[:, : self.dim] = start.weight
+            self._weight_rows()[...] = start.weight
         adaptive = options.optimizer == "adagrad"
         sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
         self.squares = np.full(n_features if adaptive else 0, sums, np.float32)
         self.weight_squares = np.full(len(bias) if adaptive else 0, sums, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
+
+    def _weight_rows(self) -> Floats:
+        """View the output weights as (n_classes, dim)."""
+        rows = self.weight.T if self.turned else self.weight
+        return rows[: len(self.bias), : self.dim]
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
@@ -156,6 +179,7 @@ class EmbeddingTrainer:
             self.weight_squares,
             self.chunks,
             self.dim,
+            self.turned,
             n_hot,
             hot_shift,
             self.code,
@@ -175,6 +199,7 @@ class EmbeddingTrainer:
             self.weight,
             self.bias,
             self.chunks,
+            self.turned,
             EVALUATION[self.code],
         )
 
@@ -192,6 +217,6 @@ class EmbeddingTrainer:
         """Return the model's parameters, without the padding."""
         return EmbeddingParameters(
             np.ascontiguousarray(self.embedding[:, : self.dim]),
-            np.ascontiguousarray(self.weight[:, : self.dim]),
+            np.ascontiguousarray(self._weight_rows()),
             self.bias,
         )
