@@ -79,14 +79,14 @@ def aligned(rows: int, width: int) -> Floats:
     return block[start : start + rows * width].reshape(rows, width)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _row_of(feature: int, n_hot: int, hot_shift: int) -> Any:
     """Row of the table that holds a feature: a thread's own copy of the frequent ones."""
     row = np.intp(feature)
     return row + hot_shift if row < n_hot else row
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _ask_for_features(
     order: NDArray[np.int64],
     position: int,
@@ -103,25 +103,17 @@ def _ask_for_features(
             prefetch(indices, j)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _ask_for_row(
-    feature: int,
-    part: int,
-    step: int,
-    embedding: Floats,
-    squares: Floats,
-    n_hot: int,
-    hot_shift: int,
+    feature: int, part: int, step: int, embedding: Floats, n_hot: int, hot_shift: int
 ) -> None:
     """Prefetch a part of a feature's embedding."""
     place = _row_of(feature, n_hot, hot_shift) * embedding.shape[1] + part
     for line in range(0, step, _LINE):
         prefetch(embedding, place + line)
-    if squares.shape[0] > 0 and part == 0:
-        prefetch(squares, feature)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _ask_for_statement(
     order: NDArray[np.int64],
     position: int,
@@ -148,7 +140,7 @@ def _ask_for_statement(
         prefetch(worth, later)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _mean_row(
     indices: NDArray[np.int32],
     start: int,
@@ -165,12 +157,12 @@ def _mean_row(
     for part in range(0, width, LANES * len(chunks)):
         h = zeros(chunks)
         for j in range(start, stop):
-            row = _row_of(indices[j], n_hot, hot_shift)
+            row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
             h = add(h, load(embedding, row * width + part, chunks))
         store(hidden, part, add_scaled(zeros(chunks), share, h))
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _logits(
     hidden: Floats, weight: Floats, bias: Floats, chunks: Chunks, turned: bool, logits: Floats
 ) -> None:
@@ -192,7 +184,7 @@ def _logits(
                 logits[k] = f_k + (bias[k] if part == 0 else logits[k])
 
 
-@jit(SUMS)
+@jit(SUMS, part=True)
 def _square_mean(vector: Floats, dim: int) -> float:
     total = np.float32(0.0)
     for d in range(dim):
@@ -200,7 +192,7 @@ def _square_mean(vector: Floats, dim: int) -> float:
     return float(total / np.float32(dim))
 
 
-@jit(SUMS)
+@jit(SUMS, part=True)
 def _rates(
     gradient: Floats, rate: np.float32, size: np.float32, squares: Floats, rates: Floats
 ) -> None:
@@ -214,7 +206,7 @@ def _rates(
             rates[k] = rate * gradient[k] / np.sqrt(squares[k])
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _backward(
     gradient: Floats,
     rates: Floats,
@@ -238,17 +230,19 @@ def _backward(
             back[d] = total(sums)
     else:
         for part in range(0, width, LANES * len(chunks)):
-            h, b = load(hidden, part, chunks), zeros(chunks)
+            b = zeros(chunks)
+            for k in range(n_rows):
+                b = add_scaled(b, gradient[k], load(weight, k * width + part, chunks))
+            store(back, part, b)
+            h = load(hidden, part, chunks)
             for k in range(n_rows):
                 w = load(weight, k * width + part, chunks)
-                b = add_scaled(b, gradient[k], w)
                 store(weight, k * width + part, add_scaled(w, -rates[k], h))
-            store(back, part, b)
     for k in range(bias.shape[0]):
         bias[k] -= rates[k]
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _update(
     indices: NDArray[np.int32],
     start: int,
@@ -268,22 +262,29 @@ def _update(
     For each row one of the next text's is asked for.
     """
     width, step = embedding.shape[1], LANES * len(chunks)
-    adaptive = squares.shape[0] > 0
     ahead, n_ahead = next_start - start, start + next_stop - next_start
+    both = min(stop, n_ahead)
+    # Loops without a question in them: a step on a short row costs no more than a branch.
     for part in range(0, width, step):
         b = add_scaled(zeros(chunks), speed, load(back, part, chunks))
-        for j in range(start, stop):
-            if j < n_ahead:
-                _ask_for_row(indices[j + ahead], part, step, embedding, squares, n_hot, hot_shift)
-            place = _row_of(indices[j], n_hot, hot_shift) * width + part
-            row = load(embedding, place, chunks)
-            if adaptive:
-                own = np.float32(1.0) / np.sqrt(squares[indices[j]])
-                store(embedding, place, add_scaled(row, own, b))
-            else:
-                store(embedding, place, add(row, b))
-        for j in range(stop, n_ahead):
-            _ask_for_row(indices[j + ahead], part, step, embedding, squares, n_hot, hot_shift)
+        if squares.shape[0] > 0:
+            for j in range(start, stop):
+                place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
+                own = np.float32(1.0) / np.sqrt(squares[indices[np.uintp(j)]])
+                store(embedding, place, add_scaled(load(embedding, place, chunks), own, b))
+            for j in range(start, n_ahead):
+                prefetch(squares, indices[np.uintp(j + ahead)])
+                _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+            continue
+        for j in range(start, both):
+            _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+            place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
+            store(embedding, place, add(load(embedding, place, chunks), b))
+        for j in range(both, stop):
+            place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
+            store(embedding, place, add(load(embedding, place, chunks), b))
+        for j in range(both, n_ahead):
+            _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
 
 
 @jit(EXACT)

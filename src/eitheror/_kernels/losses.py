@@ -469,7 +469,7 @@ def _multilabel(
     return _cross_entropy(logits, indices, values, start, stop, scale, 0.0, mass, smoothing, out)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def statement_gradient(
     code: int,
     mode: int,
