@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from eitheror._kernels.common import Features, Targets
-from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
+from eitheror._kernels.embedding import (
+    Common,
+    aligned,
+    embedding_epoch,
+    embedding_loss,
+    layout,
+)
 from eitheror._kernels.linear import linear_epoch, linear_loss
 from eitheror._kernels.losses import CODES, EVALUATION, exp32, row_gradient, uniform_draw
 from eitheror.labels import (
@@ -60,6 +66,8 @@ MULTILABEL = Labels(
 DRAWN = ("random-pick", "pol")
 TRAINABLE = [name for name, loss in LOSSES.items() if loss.trainable and loss.text]
 NO_WEIGHT = np.empty(0, np.float32)
+_NOTHING = (np.empty((0, 0), np.float32), NO_WEIGHT, NO_WEIGHT) * 2
+ALONE = Common(*_NOTHING[:5], *_NOTHING[:5], 0, 0)
 
 
 def labels_for(loss: str) -> Labels:
@@ -318,9 +326,7 @@ def test_linear_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("dim", [8, 40, 100, 130])
 @pytest.mark.parametrize("loss", ["softmax", "ova", "pal-n"])
-def test_embedding_epoch_equals_its_twin(
-    loss: str, dim: int, adaptive: bool, turned: bool
-) -> None:
+def test_embedding_epoch_equals_its_twin(loss: str, dim: int, adaptive: bool, turned: bool) -> None:
     """An epoch makes the steps that plain NumPy makes, however the output weights lie."""
     labels = labels_for(loss)
     n, n_features, k = len(labels), 6, len(CLASSES)
@@ -359,7 +365,7 @@ def test_embedding_epoch_equals_its_twin(
     weight_squares = np.full(k if adaptive else 0, 0.01, np.float32)
     embedding_epoch(
         order, features, targets, NO_WEIGHT, embedding, table, bias, squares, weight_squares,
-        chunks, dim, turned, 0, 0, CODES[loss], start, stop, 0.0, 0, 0,
+        chunks, dim, turned, 0, 0, ALONE, CODES[loss], start, stop, 0.0, 0, 0,
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
     np.testing.assert_allclose(bias, b, atol=5e-5)
@@ -382,7 +388,7 @@ def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
         table, weight, bias = start.copy(), aligned(k, width), np.zeros(k, np.float32)
         embedding_epoch(
             order, features, targets, NO_WEIGHT, table, weight, bias, NO_WEIGHT, NO_WEIGHT,
-            chunks, 20, False, hot, n_features, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
+            chunks, 20, False, hot, n_features, ALONE, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
         )  # fmt: skip
         ends.append((table, weight))
     (plain, plain_weight), (split, split_weight) = ends

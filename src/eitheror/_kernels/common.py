@@ -23,9 +23,7 @@ SUMS = frozenset({"reassoc", "contract", "nsz", "arcp"})
 diverging run is seen."""
 
 
-def jit(
-    fastmath: frozenset[str], *, part: bool = False
-) -> Callable[[_Function], _Function]:
+def jit(fastmath: frozenset[str], *, part: bool = False) -> Callable[[_Function], _Function]:
     """Compile to machine code that is kept on disk and runs without the interpreter's lock.
 
     `part` puts the code into that of its callers: an array is seven words, and handing over a

@@ -15,7 +15,8 @@ __all__ = ["exp32", "log_1_plus", "log_add", "share", "softplus", "uniform_draw"
 def exp32(x: np.float32) -> np.float32:
     """exp(x) of a float32, by range reduction and a polynomial; relative error below 2e-7.
 
-    It is 0 below -87.7, where float32 has few digits left. No reordering is allowed here: the reduction ``x - n log 2`` is done in two exact steps.
+    It is 0 below -87.7, where float32 has few digits left. No reordering is allowed here: the
+    reduction ``x - n log 2`` is done in two exact steps.
     """
     x = min(max(x, np.float32(-88.0)), np.float32(88.0))
     n = (x * np.float32(1.44269504) + np.float32(12582912.0)) - np.float32(12582912.0)

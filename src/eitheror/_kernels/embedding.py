@@ -13,7 +13,7 @@ is stored, and before that its list of features.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,14 @@ from eitheror._kernels.simd import (
     zeros,
 )
 
-__all__ = ["aligned", "class_layout", "embedding_epoch", "embedding_loss", "layout"]
+__all__ = [
+    "Common",
+    "aligned",
+    "class_layout",
+    "embedding_epoch",
+    "embedding_loss",
+    "layout",
+]
 
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
@@ -42,6 +49,27 @@ _MOST_CHUNKS = 7  # longer vectors run out of registers on processors with sixte
 _CLASS_CHUNKS = (0, 0)  # of the turned W: always the same, so that nothing is compiled anew
 _FEW_CLASSES = 16  # from here on the output weights are turned
 _LINE = 16  # float32 numbers in a cache line
+
+
+class Common(NamedTuple):
+    """What threads share of parameters of which each has its own copy, and when they merge.
+
+    The output weights, bias and their squares, the rows of frequent features and their squares;
+    then what the thread's copies were at its last merge, in the same order.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    weight_squares: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    row_squares: NDArray[np.float32]
+    old_weight: NDArray[np.float32]
+    old_bias: NDArray[np.float32]
+    old_weight_squares: NDArray[np.float32]
+    old_rows: NDArray[np.float32]
+    old_row_squares: NDArray[np.float32]
+    every: int
+    phase: int
 
 
 def layout(dim: int) -> tuple[Chunks, int]:
@@ -269,11 +297,12 @@ def _update(
         b = add_scaled(zeros(chunks), speed, load(back, part, chunks))
         if squares.shape[0] > 0:
             for j in range(start, stop):
-                place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
-                own = np.float32(1.0) / np.sqrt(squares[indices[np.uintp(j)]])
-                store(embedding, place, add_scaled(load(embedding, place, chunks), own, b))
+                row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
+                own = np.float32(1.0) / np.sqrt(squares[row])
+                new = add_scaled(load(embedding, row * width + part, chunks), own, b)
+                store(embedding, row * width + part, new)
             for j in range(start, n_ahead):
-                prefetch(squares, indices[np.uintp(j + ahead)])
+                prefetch(squares, _row_of(indices[np.uintp(j + ahead)], n_hot, hot_shift))
                 _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
             continue
         for j in range(start, both):
@@ -285,6 +314,24 @@ def _update(
             store(embedding, place, add(load(embedding, place, chunks), b))
         for j in range(both, n_ahead):
             _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+
+
+@jit(EXACT)
+def _merge(own: Floats, start: int, common: Floats, old: Floats) -> None:
+    """Add what a thread changed to what is common, and go on from there; rows from `start` on."""
+    for i in range(common.shape[0]):
+        for d in range(common.shape[1]):
+            common[i, d] += own[start + i, d] - old[i, d]
+            old[i, d] = common[i, d]
+            own[start + i, d] = old[i, d]
+
+
+@jit(EXACT)
+def _merge_list(own: Floats, start: int, common: Floats, old: Floats) -> None:
+    for i in range(common.shape[0]):
+        common[i] += own[start + i] - old[i]
+        old[i] = common[i]
+        own[start + i] = old[i]
 
 
 @jit(EXACT)
@@ -303,6 +350,7 @@ def embedding_epoch(
     turned: bool,
     n_hot: int,
     hot_shift: int,
+    common: Common,
     code: int,
     rate_start: float,
     rate_stop: float,
@@ -319,7 +367,7 @@ def embedding_epoch(
     embedding, weight, bias : float32 arrays, (n_features, width), (rows, width'), (n_classes,)
         Changed in place; `weight` has the shape that `class_layout` says.
     embedding_squares, weight_squares : float32 arrays of shape (n_features,), (n_classes,) or empty
-        Row Adagrad's sums; empty means plain steps.
+        Row Adagrad's sums, the first one for each row of `embedding`; empty means plain steps.
     chunks : tuple of zeros
         From `layout`, as `width`.
     dim : int
@@ -328,6 +376,9 @@ def embedding_epoch(
         From `class_layout`.
     n_hot, hot_shift : int
         Features below `n_hot` are found `hot_shift` rows further down, in a thread's own copy.
+    common : Common
+        `weight`, `bias` and those rows are a thread's own and are merged with the common ones after
+        every `every` texts and at the end; 0 means that they are all there is.
     """
     n_classes, width = bias.shape[0], embedding.shape[1]
     room = max(n_classes, weight.shape[1])  # the classes, and padding whose gradient stays 0
@@ -381,7 +432,7 @@ def embedding_epoch(
         if adaptive:
             size = float(share) ** 2 * factor * factor * _square_mean(back, dim)
             for j in range(start, stop):
-                embedding_squares[indices[j]] += size
+                embedding_squares[_row_of(indices[np.uintp(j)], n_hot, hot_shift)] += size
         later = order[min(position + 1, n_rows - 1)]
         _update(
             indices,
@@ -397,6 +448,16 @@ def embedding_epoch(
             back,
             -rate * share,
         )
+        last = position == n_rows - 1
+        if common.every > 0 and (last or (position + common.phase) % common.every == 0):
+            _merge(weight, 0, common.weight, common.old_weight)
+            _merge_list(bias, 0, common.bias, common.old_bias)
+            _merge(embedding, hot_shift, common.rows, common.old_rows)
+            if adaptive:
+                _merge_list(weight_squares, 0, common.weight_squares, common.old_weight_squares)
+                _merge_list(
+                    embedding_squares, hot_shift, common.row_squares, common.old_row_squares
+                )
     return loss
 
 

@@ -15,6 +15,7 @@ below what float32 holds, logarithms take over:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ Integers = NDArray[np.int32]
 
 
 @jit(EXACT, part=True)
-def _largest(logits: Floats) -> np.float32:
+def _largest(logits: Floats) -> Any:
     """Return the largest number; of nan, any."""
     n = logits.shape[0]
     whole = n // LANES * LANES
@@ -126,9 +127,7 @@ def _evidence(
     denied += (1.0 - rest) * others
     total = allowed + denied
     if allowed < _FAR * total:
-        return _far_evidence(
-            logits, indices, values, start, stop, rest, smoothing, listed, out
-        )
+        return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
     keep = 1.0 - smoothing
     constant = smoothing / logits.shape[0]
     p, q = 1.0 / total, keep / allowed
@@ -205,7 +204,9 @@ def _far_evidence(
             g += share(smoothing, z - whole) - constant
         out[indices[j]] = g
         logits[indices[j]] = z
-    return value + smoothing * (whole - _sum(logits) / logits.shape[0]) if smoothing > 0.0 else value
+    return (
+        value + smoothing * (whole - _sum(logits) / logits.shape[0]) if smoothing > 0.0 else value
+    )
 
 
 @jit(EXACT, part=True)
@@ -375,7 +376,7 @@ def _groups(
 def _far_group(
     logits: Floats, start: int, stop: int, members: Integers, weight: float, out: Floats
 ) -> float:
-    """`_groups` for one group by logarithms: its s is so small that it may be 0 in float64."""
+    """Do the same for one group by logarithms: its s may be so small that float64 has 0."""
     log_s = -math.inf
     for j in range(start, stop):
         z = float(logits[members[j]])
