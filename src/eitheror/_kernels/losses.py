@@ -56,7 +56,7 @@ EVALUATION = {code: code for code in CODES.values()} | {
 _RULED_OUT = np.float32(-3.0e38)
 _ONE = (0,)  # how long a vector of 16 classes is
 _FAR = 1e-25  # a share of exponentials that float32 still adds up
-_TINY = 1e-4  # sums of softplus below it go by their logarithm
+_TINY = 1e-4  # groups whose probability is below it are computed by logarithms
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -99,6 +99,14 @@ def _scale_shift(out: Floats, factor: np.float32, shift: np.float32) -> None:
         out[k] = out[k] * factor - shift
 
 
+@jit(SUMS, part=True)
+def _listed_sum(indices: Integers, values: Floats, start: int, stop: int, out: Floats) -> float:
+    total = 0.0
+    for j in range(start, stop):
+        total += float(values[np.uintp(j)]) * float(out[np.uintp(indices[np.uintp(j)])])
+    return total
+
+
 @jit(EXACT, part=True)
 def _evidence(
     logits: Floats,
@@ -114,18 +122,21 @@ def _evidence(
     """-log of the share of what is allowed; p - q, q the shares within what is allowed."""
     top = _largest(logits)
     _exponentials(logits, top, out)
-    allowed, denied = 0.0, 0.0
-    for j in range(start, stop):
-        k, w = np.uintp(indices[j]), float(values[j])
-        e = float(out[k])
-        out[k] = np.float32(0.0)
-        listed[j - start] = e
-        allowed += w * e
-        denied += (1.0 - w) * e
-    others = _sum(out)
-    allowed += rest * others
-    denied += (1.0 - rest) * others
-    total = allowed + denied
+    if rest == 0.0:  # all that is allowed is listed
+        allowed = _listed_sum(indices, values, start, stop, out)
+        total = max(_sum(out), allowed)
+    else:
+        allowed, denied = 0.0, 0.0
+        for j in range(start, stop):
+            k, w = np.uintp(indices[np.uintp(j)]), float(values[np.uintp(j)])
+            e = float(out[k])
+            out[k] = np.float32(0.0)
+            listed[np.uintp(j - start)] = e
+            allowed += w * e
+            denied += (1.0 - w) * e
+        others = _sum(out)
+        allowed += rest * others
+        total = allowed + denied + (1.0 - rest) * others
     if allowed < _FAR * total:
         return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
     keep = 1.0 - smoothing
@@ -133,8 +144,11 @@ def _evidence(
     p, q = 1.0 / total, keep / allowed
     _scale_shift(out, np.float32(p - q * rest), np.float32(constant))
     for j in range(start, stop):
-        g = listed[j - start] * (p - q * float(values[j])) - constant
-        out[np.uintp(indices[j])] = np.float32(g)
+        k, w = np.uintp(indices[np.uintp(j)]), float(values[np.uintp(j)])
+        if rest == 0.0:
+            out[k] = np.float32((float(out[k]) + constant) * (1.0 - q / p * w) - constant)
+        else:
+            out[k] = np.float32(listed[np.uintp(j - start)] * (p - q * w) - constant)
     value = keep * math.log(total / allowed)
     if smoothing > 0.0:
         value += smoothing * (float(top) + math.log(total)) - constant * _sum(logits)
@@ -318,20 +332,26 @@ def _sigmoid_row(
             value -= half * _sum(logits)
     else:
         out[:] = np.float32(0.0)
+    product = 1.0  # of what softplus takes the logarithm
     for j in range(start, stop):
-        k = indices[j] - first
+        k = indices[np.uintp(j)] - first
         if 0 <= k < n:
             z = logits[np.uintp(k)]
-            target = (1.0 - smoothing) * scale * values[j] + half
+            target = (1.0 - smoothing) * scale * values[np.uintp(j)] + half
             if closed:
                 out[np.uintp(k)] -= np.float32(target - half)
                 value += (half - target) * float(z)
             else:
-                e = float(exp32(-abs(z)))
-                sigma = (1.0 if z >= np.float32(0.0) else e) / (1.0 + e)
-                out[np.uintp(k)] = np.float32(sigma - target)
-                value += max(float(z), 0.0) + log_1_plus(e) - target * float(z)
-    return value
+                e = exp32(-abs(z))
+                inverse = np.float32(1.0) / (np.float32(1.0) + e)
+                sigma = inverse if z >= np.float32(0.0) else e * inverse
+                out[np.uintp(k)] = sigma - np.float32(target)
+                value += max(float(z), 0.0) - target * float(z)
+                product *= 1.0 + float(e)
+                if product > 1e300:
+                    value += math.log(product)
+                    product = 1.0
+    return value if closed else value + math.log(product)
 
 
 @jit(EXACT, part=True)
@@ -351,20 +371,20 @@ def _groups(
     """
     value = 0.0
     for group in range(start, stop):
-        s, weight = 0.0, 1.0
+        none, weight = 1.0, 1.0  # none: the probability that no class of the group is true
         for j in range(ends[group], ends[group + 1]):
-            k = np.uintp(members[j])
-            s += max(float(logits[k]), 0.0) + log_1_plus(float(exp32(-abs(logits[k]))))
+            k = np.uintp(members[np.uintp(j)])
+            e = float(exp32(-abs(logits[k])))
+            none *= (e if logits[k] >= np.float32(0.0) else 1.0) / (1.0 + e)
             if class_weight.shape[0] > 0:
                 weight += (class_weight[k] - weight) / (j - ends[group] + 1)
-        if s < _TINY:
+        if none > 1.0 - _TINY:
             value += _far_group(logits, ends[group], ends[group + 1], members, weight, out)
             continue
-        e = math.exp(-s)
-        value -= weight * math.log1p(-e)
-        speed = np.float32(weight * e / (1.0 - e))
+        value -= weight * math.log(1.0 - none)
+        speed = np.float32(weight * none / (1.0 - none))
         for j in range(ends[group], ends[group + 1]):
-            k = np.uintp(members[j])
+            k = np.uintp(members[np.uintp(j)])
             z = logits[k]
             e_k = exp32(-abs(z))
             sigma = (np.float32(1.0) if z >= np.float32(0.0) else e_k) / (np.float32(1.0) + e_k)
