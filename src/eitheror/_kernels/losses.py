@@ -122,7 +122,8 @@ def _evidence(
     """-log of the share of what is allowed; p - q, q the shares within what is allowed."""
     top = _largest(logits)
     _exponentials(logits, top, out)
-    if rest == 0.0:  # all that is allowed is listed
+    direct = rest == 0.0 and smoothing == 0.0
+    if direct:  # all that is allowed is listed
         allowed = _listed_sum(indices, values, start, stop, out)
         total = max(_sum(out), allowed)
     else:
@@ -145,8 +146,8 @@ def _evidence(
     _scale_shift(out, np.float32(p - q * rest), np.float32(constant))
     for j in range(start, stop):
         k, w = np.uintp(indices[np.uintp(j)]), float(values[np.uintp(j)])
-        if rest == 0.0:
-            out[k] = np.float32((float(out[k]) + constant) * (1.0 - q / p * w) - constant)
+        if direct:
+            out[k] *= np.float32(1.0 - q / p * w)
         else:
             out[k] = np.float32(listed[np.uintp(j - start)] * (p - q * w) - constant)
     value = keep * math.log(total / allowed)
