@@ -117,6 +117,7 @@ def test_exp32_is_exact_to_two_in_ten_million() -> None:
     got = np.array([exp32(v) for v in x], dtype=np.float64)
     expected = np.exp(x.astype(np.float64))
     assert np.max(np.abs(got / expected - 1)) < 2e-7
+    assert [exp32(np.float32(v)) for v in (-89.0, -1e30, -np.inf)] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
