@@ -47,7 +47,7 @@ def _forward(
 
 
 @jit(SUMS, part=True)
-def _step(weight: Floats, feature: int, gradient: Floats, rate: np.float32) -> None:
+def _step(weight: Floats, feature: np.uintp, gradient: Floats, rate: np.float32) -> None:
     for k in range(gradient.shape[0]):
         weight[feature, k] -= rate * gradient[k]
 
