@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from eitheror._kernels.common import Features, Targets
-from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
+from eitheror._kernels.embedding import (
+    Common,
+    aligned,
+    embedding_epoch,
+    embedding_loss,
+    layout,
+)
 from eitheror._kernels.linear import linear_epoch, linear_loss
 from eitheror._kernels.losses import CODES, EVALUATION, exp32, row_gradient, uniform_draw
 from eitheror.labels import (
@@ -60,6 +66,8 @@ MULTILABEL = Labels(
 DRAWN = ("random-pick", "pol")
 TRAINABLE = [name for name, loss in LOSSES.items() if loss.trainable and loss.text]
 NO_WEIGHT = np.empty(0, np.float32)
+_NOTHING = (np.empty((0, 0), np.float32), NO_WEIGHT, NO_WEIGHT) * 2
+ALONE = Common(*_NOTHING[:5], *_NOTHING[:5], 0, 0)
 
 
 def labels_for(loss: str) -> Labels:
@@ -109,6 +117,7 @@ def test_exp32_is_exact_to_two_in_ten_million() -> None:
     got = np.array([exp32(v) for v in x], dtype=np.float64)
     expected = np.exp(x.astype(np.float64))
     assert np.max(np.abs(got / expected - 1)) < 2e-7
+    assert [exp32(np.float32(v)) for v in (-89.0, -1e30, -np.inf)] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -314,11 +323,12 @@ def test_linear_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
     np.testing.assert_allclose(bias, b, atol=2e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("adaptive", [False, True])
-@pytest.mark.parametrize("dim", [8, 40, 70])
+@pytest.mark.parametrize("dim", [8, 40, 100, 130])
 @pytest.mark.parametrize("loss", ["softmax", "ova", "pal-n"])
-def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) -> None:
-    """An epoch of the embedding kernel makes the steps that plain NumPy makes."""
+def test_embedding_epoch_equals_its_twin(loss: str, dim: int, adaptive: bool, turned: bool) -> None:
+    """An epoch makes the steps that plain NumPy makes, however the output weights lie."""
     labels = labels_for(loss)
     n, n_features, k = len(labels), 6, len(CLASSES)
     chunks, width = layout(dim)
@@ -327,11 +337,12 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) ->
     targets = pack(labels, weights)
     order = np.random.default_rng(4).permutation(n)
     random = np.random.default_rng(5)
-    embedding, weight = aligned(n_features, width), aligned(k, width)
+    embedding, table = aligned(n_features, width), aligned(*((dim, 32) if turned else (k, width)))
+    weight = (table.T if turned else table)[:k, :dim]
     embedding[:, :dim] = random.standard_normal((n_features, dim)) / np.sqrt(dim)
-    weight[:, :dim] = random.standard_normal((k, dim))
+    weight[...] = random.standard_normal((k, dim))
     bias = np.zeros(k, np.float32)
-    E, W, b = embedding.astype(float), weight.astype(float), np.zeros(k)
+    E, W, b = embedding[:, :dim].astype(float), weight.astype(float), np.zeros(k)
     e_sums, w_sums = np.full(n_features, 0.01), np.full(k, 0.01)
     start, stop = 0.3, 0.1
     for position, i in enumerate(order):
@@ -343,10 +354,10 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) ->
         speed, row_speed = np.ones(k), np.ones(n_features)
         back = g @ W
         if adaptive:
-            w_sums += g**2 * weights[i] ** 2 * np.mean(h[:dim] ** 2)
+            w_sums += g**2 * weights[i] ** 2 * np.mean(h**2)
             row = features.indices[features.indptr[i] : features.indptr[i + 1]]
             share = 1 / max(len(row), 1)
-            np.add.at(e_sums, row, share**2 * weights[i] ** 2 * np.mean(back[:dim] ** 2))
+            np.add.at(e_sums, row, share**2 * weights[i] ** 2 * np.mean(back**2))
             speed, row_speed = 1 / np.sqrt(w_sums), 1 / np.sqrt(e_sums)
         W -= rate * np.outer(speed * g, h)
         b -= rate * speed * g
@@ -354,12 +365,14 @@ def test_embedding_epoch_equals_its_twin(loss: str, adaptive: bool, dim: int) ->
     squares = np.full(n_features if adaptive else 0, 0.01, np.float32)
     weight_squares = np.full(k if adaptive else 0, 0.01, np.float32)
     embedding_epoch(
-        order, features, targets, NO_WEIGHT, embedding, weight, bias, squares, weight_squares,
-        chunks, dim, 0, 0, CODES[loss], start, stop, 0.0, 0, 0,
+        order, features, targets, NO_WEIGHT, embedding, table, bias, squares, weight_squares,
+        chunks, dim, turned, 0, 0, ALONE, CODES[loss], start, stop, 0.0, 0, 0,
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
     np.testing.assert_allclose(bias, b, atol=5e-5)
-    np.testing.assert_allclose(embedding, E, atol=5e-5)
+    np.testing.assert_allclose(embedding[:, :dim], E, atol=5e-5)
+    assert not embedding[:, dim:].any()
+    assert not table.T[k:].any() if turned else not table[:, dim:].any()
 
 
 def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
@@ -376,7 +389,7 @@ def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
         table, weight, bias = start.copy(), aligned(k, width), np.zeros(k, np.float32)
         embedding_epoch(
             order, features, targets, NO_WEIGHT, table, weight, bias, NO_WEIGHT, NO_WEIGHT,
-            chunks, 20, hot, n_features, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
+            chunks, 20, False, hot, n_features, ALONE, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
         )  # fmt: skip
         ends.append((table, weight))
     (plain, plain_weight), (split, split_weight) = ends
@@ -405,10 +418,11 @@ def test_held_out_losses_are_weighted_sums() -> None:
     features, dense = random_means(n, 6)
     values = LOSSES["softmax"].value(dense @ W + b, MULTICLASS.to_targets())
     expected = float((values * weights)[order].sum())
-    E, V = np.eye(6, width, dtype=np.float32), np.zeros((k, width), np.float32)
-    V[:, :6] = W.T
-    got = embedding_loss(order, features, targets, E, V, b, chunks, code)
-    assert got == pytest.approx(expected, rel=1e-4)
+    E, V, turned = np.eye(6, width, dtype=np.float32), aligned(k, width), aligned(6, 32)
+    V[:, :6], turned[:, :k] = W.T, W
+    for table in (V, turned):
+        got = embedding_loss(order, features, targets, E, table, b, chunks, table is turned, code)
+        assert got == pytest.approx(expected, rel=1e-4)
 
 
 def test_option_words_are_the_losses() -> None:

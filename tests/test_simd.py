@@ -17,28 +17,34 @@ Floats = NDArray[np.float32]
 
 @numba.njit
 def _every_function(table: Floats, out: Floats, factor: np.float32, chunks: Any) -> Any:
-    """Use each function once: rows 0 and 1 of `table` in, three rows out, a number back."""
+    """Use each function once: rows 0 and 1 of `table` in, five rows out, three numbers back."""
     width = table.shape[1]
     simd.prefetch(table, width)
     a, b = simd.load(table, 0, chunks), simd.load(table, width, chunks)
     simd.store(out, 0, simd.zeros(chunks))
     simd.store(out, width, simd.add(a, b))
     simd.store(out, 2 * width, simd.add_scaled(a, factor, b))
-    return simd.dot(a, b)
+    simd.store(out, 3 * width, simd.add_product(a, a, b))
+    simd.store(out, 4 * width, simd.larger(a, b))
+    return simd.dot(a, b), simd.total(a), simd.largest(a)
 
 
-@pytest.mark.parametrize("n_chunks", [1, 2, 3, 4])
+@pytest.mark.parametrize("n_chunks", [1, 2, 3, 4, 7])
 def test_every_function_equals_numpy(n_chunks: int) -> None:
     """Loads, stores, sums and products are NumPy's, whatever the length of the vector."""
     width = 16 * n_chunks
     table = aligned(2, width)
     table[:] = np.random.default_rng(n_chunks).standard_normal(table.shape)
-    out = np.full((3, width), 7, np.float32)
-    product = _every_function(table, out, np.float32(0.5), (0,) * n_chunks)
+    out = np.full((5, width), 7, np.float32)
+    product, total, largest = _every_function(table, out, np.float32(0.5), (0,) * n_chunks)
     a, b = table
     np.testing.assert_array_equal(out[0], 0)
     np.testing.assert_array_equal(out[1], a + b)
     np.testing.assert_allclose(out[2], a + np.float32(0.5) * b, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(out[3], a + a * b, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(out[4], np.maximum(a, b))
+    assert total == pytest.approx(float(a.astype(float).sum()), rel=1e-5, abs=1e-5)
+    assert largest == a.max()
     assert product == pytest.approx(float(a.astype(float) @ b), rel=1e-5, abs=1e-5)
 
 

@@ -23,9 +23,14 @@ SUMS = frozenset({"reassoc", "contract", "nsz", "arcp"})
 diverging run is seen."""
 
 
-def jit(fastmath: frozenset[str]) -> Callable[[_Function], _Function]:
-    """Compile to machine code that is kept on disk and runs without the interpreter's lock."""
+def jit(fastmath: frozenset[str], *, part: bool = False) -> Callable[[_Function], _Function]:
+    """Compile to machine code that is kept on disk and runs without the interpreter's lock.
+
+    `part` puts the code into that of its callers: an array is seven words, and handing over a
+    handful of arrays costs as much as the loss of a few classes.
+    """
     options = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": set(fastmath)}
+    options["forceinline"] = part
 
     def compile_later(function: _Function) -> _Function:
         return cast(_Function, numba.njit(**options)(function))

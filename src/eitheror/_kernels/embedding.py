@@ -3,29 +3,73 @@
 ``h = mean_j E[j]`` over a text's features, ``f = W h + bias``. Arrays in, arrays changed in place,
 one loss out.
 
-A row of E or W is `width` numbers, a whole number of vectors (`layout`), so that `h` and its
-gradient stay in registers. The time goes into fetching rows of E: those of the next text are asked
-for while this one is worked on, and before that its list of features.
+A row of E is `width` numbers, a whole number of vectors (`layout`), so that `h` and its gradient
+stay in registers. W has such rows too; with many classes it is turned, `dim` rows of a number for
+each class, as a vector then holds classes and nothing is added across its lanes.
+
+The time goes into fetching rows of E: each row of the next text is asked for while one of this text
+is stored, and before that its list of features.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
-from eitheror._kernels.simd import LANES, add, add_scaled, dot, load, prefetch, store, zeros
+from eitheror._kernels.simd import (
+    LANES,
+    add,
+    add_product,
+    add_scaled,
+    dot,
+    load,
+    prefetch,
+    store,
+    total,
+    zeros,
+)
 
-__all__ = ["aligned", "embedding_epoch", "embedding_loss", "layout"]
+__all__ = [
+    "Common",
+    "aligned",
+    "class_layout",
+    "embedding_epoch",
+    "embedding_loss",
+    "layout",
+]
 
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-_MOST_CHUNKS = 4  # longer vectors run out of registers on processors with sixteen short ones
+_MOST_CHUNKS = 7  # longer vectors run out of registers on processors with sixteen short ones
+_CLASS_CHUNKS = (0, 0)  # of the turned W: always the same, so that nothing is compiled anew
+_FEW_CLASSES = 16  # from here on the output weights are turned
 _LINE = 16  # float32 numbers in a cache line
+
+
+class Common(NamedTuple):
+    """What threads share of parameters of which each has its own copy, and when they merge.
+
+    The output weights, bias and their squares, the rows of frequent features and their squares;
+    then what the thread's copies were at its last merge, in the same order.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    weight_squares: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    row_squares: NDArray[np.float32]
+    old_weight: NDArray[np.float32]
+    old_bias: NDArray[np.float32]
+    old_weight_squares: NDArray[np.float32]
+    old_rows: NDArray[np.float32]
+    old_row_squares: NDArray[np.float32]
+    every: int
+    phase: int
 
 
 def layout(dim: int) -> tuple[Chunks, int]:
@@ -40,12 +84,20 @@ def layout(dim: int) -> tuple[Chunks, int]:
     Examples
     --------
     >>> layout(10), layout(100)
-    (((0,), 16), ((0, 0, 0, 0), 128))
+    (((0,), 16), ((0, 0, 0, 0, 0, 0, 0), 112))
     """
     lanes = -(-dim // LANES)
     sizes = [(-(-lanes // n) * n + -(-lanes // n) / 2, -n) for n in range(1, _MOST_CHUNKS + 1)]
     n = -min(sizes)[1]
     return (0,) * n, -(-lanes // n) * n * LANES
+
+
+def class_layout(n_classes: int, dim: int, width: int) -> tuple[bool, tuple[int, int]]:
+    """Return whether the output weights are turned, and the shape of their table."""
+    if n_classes < _FEW_CLASSES:
+        return False, (n_classes, width)
+    step = LANES * len(_CLASS_CHUNKS)
+    return True, (dim, -(-n_classes // step) * step)
 
 
 def aligned(rows: int, width: int) -> Floats:
@@ -55,25 +107,21 @@ def aligned(rows: int, width: int) -> Floats:
     return block[start : start + rows * width].reshape(rows, width)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _row_of(feature: int, n_hot: int, hot_shift: int) -> Any:
     """Row of the table that holds a feature: a thread's own copy of the frequent ones."""
     row = np.intp(feature)
     return row + hot_shift if row < n_hot else row
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _ask_for_features(
     order: NDArray[np.int64],
     position: int,
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
-    embedding: Floats,
-    width: int,
-    n_hot: int,
-    hot_shift: int,
 ) -> None:
-    """Prefetch the embeddings of the next text, the features of the third and so on."""
+    """Prefetch the features of the third text from here, and where those of the eighth are."""
     n_rows = order.shape[0]
     if position + 8 < n_rows:
         prefetch(indptr, order[position + 8])
@@ -81,15 +129,19 @@ def _ask_for_features(
         later = order[position + 3]
         for j in range(indptr[later], indptr[later + 1], _LINE):
             prefetch(indices, j)
-    if position + 1 < n_rows:
-        later = order[position + 1]
-        for j in range(indptr[later], indptr[later + 1]):
-            place = _row_of(indices[j], n_hot, hot_shift) * width
-            for line in range(0, width, _LINE):
-                prefetch(embedding, place + line)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
+def _ask_for_row(
+    feature: int, part: int, step: int, embedding: Floats, n_hot: int, hot_shift: int
+) -> None:
+    """Prefetch a part of a feature's embedding."""
+    place = _row_of(feature, n_hot, hot_shift) * embedding.shape[1] + part
+    for line in range(0, step, _LINE):
+        prefetch(embedding, place + line)
+
+
+@jit(EXACT, part=True)
 def _ask_for_statement(
     order: NDArray[np.int64],
     position: int,
@@ -116,37 +168,51 @@ def _ask_for_statement(
         prefetch(worth, later)
 
 
-@jit(EXACT)
-def _forward(
+@jit(EXACT, part=True)
+def _mean_row(
     indices: NDArray[np.int32],
     start: int,
     stop: int,
     embedding: Floats,
-    weight: Floats,
-    bias: Floats,
     chunks: Chunks,
     n_hot: int,
     hot_shift: int,
     hidden: Floats,
-    logits: Floats,
 ) -> None:
-    """Write h and W h + bias."""
-    n_classes, width = weight.shape
-    step = LANES * len(chunks)
+    """Write h."""
+    width = embedding.shape[1]
     share = np.float32(1.0 / max(stop - start, 1))
-    for part in range(0, width, step):
+    for part in range(0, width, LANES * len(chunks)):
         h = zeros(chunks)
         for j in range(start, stop):
-            row = _row_of(indices[j], n_hot, hot_shift)
+            row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
             h = add(h, load(embedding, row * width + part, chunks))
-        h = add_scaled(zeros(chunks), share, h)
-        store(hidden, part, h)
-        for k in range(n_classes):
-            f = dot(h, load(weight, k * width + part, chunks))
-            logits[k] = f + (bias[k] if part == 0 else logits[k])
+        store(hidden, part, add_scaled(zeros(chunks), share, h))
 
 
-@jit(SUMS)
+@jit(EXACT, part=True)
+def _logits(
+    hidden: Floats, weight: Floats, bias: Floats, chunks: Chunks, turned: bool, logits: Floats
+) -> None:
+    """Write W h + bias."""
+    n_rows, width = weight.shape
+    if turned:
+        for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
+            f = zeros(_CLASS_CHUNKS)
+            for d in range(n_rows):
+                f = add_scaled(f, hidden[d], load(weight, d * width + part, _CLASS_CHUNKS))
+            store(logits, part, f)
+        for k in range(bias.shape[0]):
+            logits[k] += bias[k]
+    else:
+        for part in range(0, width, LANES * len(chunks)):
+            h = load(hidden, part, chunks)
+            for k in range(n_rows):
+                f_k = dot(h, load(weight, k * width + part, chunks))
+                logits[k] = f_k + (bias[k] if part == 0 else logits[k])
+
+
+@jit(SUMS, part=True)
 def _square_mean(vector: Floats, dim: int) -> float:
     total = np.float32(0.0)
     for d in range(dim):
@@ -154,7 +220,7 @@ def _square_mean(vector: Floats, dim: int) -> float:
     return float(total / np.float32(dim))
 
 
-@jit(SUMS)
+@jit(SUMS, part=True)
 def _rates(
     gradient: Floats, rate: np.float32, size: np.float32, squares: Floats, rates: Floats
 ) -> None:
@@ -168,7 +234,7 @@ def _rates(
             rates[k] = rate * gradient[k] / np.sqrt(squares[k])
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _backward(
     gradient: Floats,
     rates: Floats,
@@ -176,20 +242,96 @@ def _backward(
     weight: Floats,
     bias: Floats,
     chunks: Chunks,
+    turned: bool,
     back: Floats,
 ) -> None:
     """Write W' g with the old W to `back`; then W -= rates h' and bias -= rates."""
-    n_classes, width = weight.shape
-    step = LANES * len(chunks)
-    for part in range(0, width, step):
-        h, b = load(hidden, part, chunks), zeros(chunks)
-        for k in range(n_classes):
-            w = load(weight, k * width + part, chunks)
-            b = add_scaled(b, gradient[k], w)
-            store(weight, k * width + part, add_scaled(w, -rates[k], h))
-        store(back, part, b)
-    for k in range(n_classes):
+    n_rows, width = weight.shape
+    if turned:
+        for d in range(n_rows):
+            h_d, sums = -hidden[d], zeros(_CLASS_CHUNKS)
+            for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
+                w_d = load(weight, d * width + part, _CLASS_CHUNKS)
+                sums = add_product(sums, w_d, load(gradient, part, _CLASS_CHUNKS))
+                w_d = add_scaled(w_d, h_d, load(rates, part, _CLASS_CHUNKS))
+                store(weight, d * width + part, w_d)
+            back[d] = total(sums)
+    else:
+        for part in range(0, width, LANES * len(chunks)):
+            b = zeros(chunks)
+            for k in range(n_rows):
+                b = add_scaled(b, gradient[k], load(weight, k * width + part, chunks))
+            store(back, part, b)
+            h = load(hidden, part, chunks)
+            for k in range(n_rows):
+                w = load(weight, k * width + part, chunks)
+                store(weight, k * width + part, add_scaled(w, -rates[k], h))
+    for k in range(bias.shape[0]):
         bias[k] -= rates[k]
+
+
+@jit(EXACT, part=True)
+def _update(
+    indices: NDArray[np.int32],
+    start: int,
+    stop: int,
+    next_start: int,
+    next_stop: int,
+    embedding: Floats,
+    squares: Floats,
+    chunks: Chunks,
+    n_hot: int,
+    hot_shift: int,
+    back: Floats,
+    speed: np.float32,
+) -> None:
+    """Add speed * back to the rows of a text, with row Adagrad over the root of their squares.
+
+    For each row one of the next text's is asked for.
+    """
+    width, step = embedding.shape[1], LANES * len(chunks)
+    ahead, n_ahead = next_start - start, start + next_stop - next_start
+    both = min(stop, n_ahead)
+    # Loops without a question in them: a step on a short row costs no more than a branch.
+    for part in range(0, width, step):
+        b = add_scaled(zeros(chunks), speed, load(back, part, chunks))
+        if squares.shape[0] > 0:
+            for j in range(start, stop):
+                row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
+                own = np.float32(1.0) / np.sqrt(squares[row])
+                new = add_scaled(load(embedding, row * width + part, chunks), own, b)
+                store(embedding, row * width + part, new)
+            for j in range(start, n_ahead):
+                prefetch(squares, _row_of(indices[np.uintp(j + ahead)], n_hot, hot_shift))
+                _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+            continue
+        for j in range(start, both):
+            _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+            place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
+            store(embedding, place, add(load(embedding, place, chunks), b))
+        for j in range(both, stop):
+            place = _row_of(indices[np.uintp(j)], n_hot, hot_shift) * width + part
+            store(embedding, place, add(load(embedding, place, chunks), b))
+        for j in range(both, n_ahead):
+            _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
+
+
+@jit(EXACT)
+def _merge(own: Floats, start: int, common: Floats, old: Floats) -> None:
+    """Add what a thread changed to what is common, and go on from there; rows from `start` on."""
+    for i in range(common.shape[0]):
+        for d in range(common.shape[1]):
+            common[i, d] += own[start + i, d] - old[i, d]
+            old[i, d] = common[i, d]
+            own[start + i, d] = old[i, d]
+
+
+@jit(EXACT)
+def _merge_list(own: Floats, start: int, common: Floats, old: Floats) -> None:
+    for i in range(common.shape[0]):
+        common[i] += own[start + i] - old[i]
+        old[i] = common[i]
+        own[start + i] = old[i]
 
 
 @jit(EXACT)
@@ -205,8 +347,10 @@ def embedding_epoch(
     weight_squares: Floats,
     chunks: Chunks,
     dim: int,
+    turned: bool,
     n_hot: int,
     hot_shift: int,
+    common: Common,
     code: int,
     rate_start: float,
     rate_stop: float,
@@ -220,42 +364,46 @@ def embedding_epoch(
     ----------
     order, features, targets, class_weight, code, rate_start, rate_stop, smoothing, seed, epoch
         As in `eitheror._kernels.linear.linear_epoch`; features without values.
-    embedding, weight, bias : float32 arrays, (n_features, width), (n_classes, width), (n_classes,)
-        Changed in place.
+    embedding, weight, bias : float32 arrays, (n_features, width), (rows, width'), (n_classes,)
+        Changed in place; `weight` has the shape that `class_layout` says.
     embedding_squares, weight_squares : float32 arrays of shape (n_features,), (n_classes,) or empty
-        Row Adagrad's sums; empty means plain steps.
+        Row Adagrad's sums, the first one for each row of `embedding`; empty means plain steps.
     chunks : tuple of zeros
         From `layout`, as `width`.
     dim : int
         Numbers of a row that are not padding.
+    turned : bool
+        From `class_layout`.
     n_hot, hot_shift : int
         Features below `n_hot` are found `hot_shift` rows further down, in a thread's own copy.
+    common : Common
+        `weight`, `bias` and those rows are a thread's own and are merged with the common ones after
+        every `every` texts and at the end; 0 means that they are all there is.
     """
-    n_classes, width = weight.shape
-    logits = np.empty(n_classes, np.float32)
-    gradient = np.empty(n_classes, np.float32)
-    rates = np.empty(n_classes, np.float32)
+    n_classes, width = bias.shape[0], embedding.shape[1]
+    room = max(n_classes, weight.shape[1])  # the classes, and padding whose gradient stays 0
+    all_logits, all_gradient = np.zeros(room, np.float32), np.zeros(room, np.float32)
+    logits, gradient = all_logits[:n_classes], all_gradient[:n_classes]
+    rates = np.zeros(room, np.float32)
     listed = np.empty(n_classes, np.float64)
-    hidden = np.empty(width, np.float32)
-    back = np.empty(width, np.float32)
+    hidden = np.zeros(width, np.float32)
+    back = np.zeros(width, np.float32)
     adaptive = embedding_squares.shape[0] > 0
-    step = LANES * len(chunks)
     indptr, indices, _ = features
     ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
-    total = 0.0
+    loss = 0.0
     n_rows = order.shape[0]
     for position in range(n_rows):
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
-        _ask_for_features(order, position, indptr, indices, embedding, width, n_hot, hot_shift)
+        _ask_for_features(order, position, indptr, indices)
         _ask_for_statement(
             order, position, ends, named, worth, rest, mode, group_indptr, row_weight
         )
-        _forward(
-            indices, start, stop, embedding, weight, bias, chunks, n_hot, hot_shift, hidden, logits
-        )
+        _mean_row(indices, start, stop, embedding, chunks, n_hot, hot_shift, hidden)
+        _logits(hidden, weight, bias, chunks, turned, all_logits)
         factor = row_weight[i]
-        total += factor * statement_gradient(
+        loss += factor * statement_gradient(
             code,
             mode[i],
             ends[i],
@@ -279,25 +427,38 @@ def embedding_epoch(
         rate *= factor
         size = factor * factor * _square_mean(hidden, dim) if adaptive else 0.0
         _rates(gradient, rate, np.float32(size), weight_squares, rates)
-        _backward(gradient, rates, hidden, weight, bias, chunks, back)
+        _backward(all_gradient, rates, hidden, weight, bias, chunks, turned, back)
         share = np.float32(1.0 / max(stop - start, 1))
-        speed = -rate * share
         if adaptive:
             size = float(share) ** 2 * factor * factor * _square_mean(back, dim)
             for j in range(start, stop):
-                embedding_squares[indices[j]] += size
-        for part in range(0, width, step):
-            b = load(back, part, chunks)
-            slowed = add_scaled(zeros(chunks), speed, b)
-            for j in range(start, stop):
-                place = _row_of(indices[j], n_hot, hot_shift) * width + part
-                row = load(embedding, place, chunks)
-                if adaptive:
-                    own = speed / np.sqrt(embedding_squares[indices[j]])
-                    store(embedding, place, add_scaled(row, own, b))
-                else:
-                    store(embedding, place, add(row, slowed))
-    return total
+                embedding_squares[_row_of(indices[np.uintp(j)], n_hot, hot_shift)] += size
+        later = order[min(position + 1, n_rows - 1)]
+        _update(
+            indices,
+            start,
+            stop,
+            indptr[later],
+            indptr[later + 1],
+            embedding,
+            embedding_squares,
+            chunks,
+            n_hot,
+            hot_shift,
+            back,
+            -rate * share,
+        )
+        last = position == n_rows - 1
+        if common.every > 0 and (last or (position + common.phase) % common.every == 0):
+            _merge(weight, 0, common.weight, common.old_weight)
+            _merge_list(bias, 0, common.bias, common.old_bias)
+            _merge(embedding, hot_shift, common.rows, common.old_rows)
+            if adaptive:
+                _merge_list(weight_squares, 0, common.weight_squares, common.old_weight_squares)
+                _merge_list(
+                    embedding_squares, hot_shift, common.row_squares, common.old_row_squares
+                )
+    return loss
 
 
 @jit(EXACT)
@@ -309,21 +470,24 @@ def embedding_loss(
     weight: Floats,
     bias: Floats,
     chunks: Chunks,
+    turned: bool,
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, nothing changed."""
-    n_classes, width = weight.shape
-    logits = np.empty(n_classes, np.float32)
+    n_classes = bias.shape[0]
+    all_logits = np.zeros(max(n_classes, weight.shape[1]), np.float32)
+    logits = all_logits[:n_classes]
     gradient = np.empty(n_classes, np.float32)
     listed = np.empty(n_classes, np.float64)
-    hidden = np.empty(width, np.float32)
+    hidden = np.empty(embedding.shape[1], np.float32)
     no_weight = np.empty(0, np.float32)
     indptr, indices, _ = features
-    total = 0.0
+    loss = 0.0
     for i in order:
         start, stop = indptr[i], indptr[i + 1]
-        _forward(indices, start, stop, embedding, weight, bias, chunks, 0, 0, hidden, logits)
-        total += targets.row_weight[i] * row_gradient(
+        _mean_row(indices, start, stop, embedding, chunks, 0, 0, hidden)
+        _logits(hidden, weight, bias, chunks, turned, all_logits)
+        loss += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, 0, no_weight, 0.0, 0.0, listed, gradient
         )
-    return total
+    return loss

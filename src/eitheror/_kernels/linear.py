@@ -12,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
-from eitheror._kernels.losses import row_gradient, uniform_draw
+from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
+from eitheror._kernels.simd import prefetch
 
 __all__ = ["linear_epoch", "linear_loss"]
 
 Floats = NDArray[np.float32]
 
+_LINE = 16  # float32 numbers in a cache line
+_ASKED = 128  # classes of a row that are asked for; the processor sees the rest coming
 
-@jit(SUMS)
+
+@jit(SUMS, part=True)
 def _forward(
-    features: Features,
+    indices: NDArray[np.int32],
+    values: Floats,
     start: int,
     stop: int,
     weight: Floats,
@@ -31,28 +36,61 @@ def _forward(
 ) -> None:
     """Write scale * sum_j x_j weight[j] + bias."""
     n = out.shape[0]
-    out[:] = np.float32(0.0)
+    for k in range(n):
+        out[k] = np.float32(0.0)
     for j in range(start, stop):
-        x = features.values[j]
-        row = weight[features.indices[j]]
+        feature, x = np.uintp(indices[np.uintp(j)]), values[np.uintp(j)]
         for k in range(n):
-            out[k] += x * row[k]
+            out[k] += x * weight[feature, k]
     for k in range(n):
         out[k] = out[k] * scale + bias[k]
 
 
-@jit(SUMS)
-def _step(row: Floats, gradient: Floats, rate: np.float32) -> None:
-    for k in range(row.shape[0]):
-        row[k] -= rate * gradient[k]
+@jit(SUMS, part=True)
+def _step(weight: Floats, feature: np.uintp, gradient: Floats, rate: np.float32) -> None:
+    for k in range(gradient.shape[0]):
+        weight[feature, k] -= rate * gradient[k]
 
 
-@jit(SUMS)
+@jit(SUMS, part=True)
+def _step_bias(bias: Floats, gradient: Floats, rate: np.float32) -> None:
+    for k in range(gradient.shape[0]):
+        bias[k] -= rate * gradient[k]
+
+
+@jit(SUMS, part=True)
 def _square_sum(gradient: Floats) -> float:
     total = np.float32(0.0)
     for k in range(gradient.shape[0]):
         total += gradient[k] * gradient[k]
     return float(total)
+
+
+@jit(EXACT, part=True)
+def _ask_for_rows(
+    order: NDArray[np.int64],
+    position: int,
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    values: Floats,
+    weight: Floats,
+    squares: Floats,
+) -> None:
+    """Prefetch the weights of the next row's features, and the features of the third from here."""
+    n_rows, n = order.shape[0], weight.shape[1]
+    if position + 3 < n_rows:
+        later = order[position + 3]
+        for j in range(indptr[later], indptr[later + 1], _LINE):
+            prefetch(indices, j)
+            prefetch(values, j)
+    if position + 1 < n_rows:
+        later = order[position + 1]
+        for j in range(indptr[later], indptr[later + 1]):
+            feature = np.intp(indices[np.uintp(j)])
+            for line in range(0, min(n, _ASKED), _LINE):
+                prefetch(weight, feature * n + line)
+            if squares.shape[0] > 0:
+                prefetch(squares, feature)
 
 
 @jit(EXACT)
@@ -109,16 +147,35 @@ def linear_epoch(
     listed = np.empty(n_block, np.float64)
     adaptive = squares.shape[0] > 0
     scale = 1.0
+    indptr, indices, values = features
+    ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
     total = 0.0
     n_rows = order.shape[0]
     for position in range(n_rows):
         i = order[position]
-        start, stop = features.indptr[i], features.indptr[i + 1]
-        _forward(features, start, stop, weight, bias, np.float32(scale), logits)
-        draw = uniform_draw(seed, epoch, i)
-        factor = targets.row_weight[i]
-        total += factor * row_gradient(
-            code, i, targets, logits, first, class_weight, smoothing, draw, listed, gradient
+        start, stop = indptr[i], indptr[i + 1]
+        _ask_for_rows(order, position, indptr, indices, values, weight, squares)
+        _forward(indices, values, start, stop, weight, bias, np.float32(scale), logits)
+        factor = row_weight[i]
+        total += factor * statement_gradient(
+            code,
+            mode[i],
+            ends[i],
+            ends[i + 1],
+            rest[i],
+            named,
+            worth,
+            group_indptr[i],
+            group_indptr[i + 1],
+            group_ends,
+            group_indices,
+            logits,
+            first,
+            class_weight,
+            smoothing,
+            uniform_draw(seed, epoch, i),
+            listed,
+            gradient,
         )
         rate = rate_start + (rate_stop - rate_start) * (position / n_rows)
         if decay > 0.0:
@@ -133,14 +190,14 @@ def linear_epoch(
             size = factor * factor * _square_sum(gradient)
             bias_squares[0] += size
             bias_step = step / np.sqrt(bias_squares[0])
-        _step(bias, gradient, np.float32(bias_step))
+        _step_bias(bias, gradient, np.float32(bias_step))
         for j in range(start, stop):
-            feature = features.indices[j]
-            speed = step * features.values[j] / scale
+            feature, x = np.uintp(indices[np.uintp(j)]), values[np.uintp(j)]
+            speed = step * x / scale
             if adaptive:
-                squares[feature] += features.values[j] * features.values[j] * size
+                squares[feature] += x * x * size
                 speed /= np.sqrt(squares[feature])
-            _step(weight[feature], gradient, np.float32(speed))
+            _step(weight, feature, gradient, np.float32(speed))
     if scale != 1.0:
         _rescale(weight, scale)
     return total
@@ -162,10 +219,11 @@ def linear_loss(
     gradient = np.empty(n_block, np.float32)
     listed = np.empty(n_block, np.float64)
     no_weight = np.empty(0, np.float32)
+    indptr, indices, values = features
     total = 0.0
     for i in order:
-        start, stop = features.indptr[i], features.indptr[i + 1]
-        _forward(features, start, stop, weight, bias, np.float32(1.0), logits)
+        start, stop = indptr[i], indptr[i + 1]
+        _forward(indices, values, start, stop, weight, bias, np.float32(1.0), logits)
         total += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, first, no_weight, 0.0, 0.0, listed, gradient
         )

@@ -5,19 +5,31 @@ only the classes ``first .. first + len(logits)`` (one-vs-all in blocks) passes 
 losses that couple the classes need the whole row.
 
 The decision here: a set, a complement or a trusted rejection costs one exponential a class, as an
-exact label does. Listed classes are lifted out of the row, the rest is summed once, and the two
-groups of the stable form are put together from these sums in float64:
+exact label does. With ``e = exp(f - max f)``, `allowed` the sum of w e and `denied` the sum of
+(1 - w) e, the loss is ``log((allowed + denied) / allowed)``: the listed classes are lifted out of
+the row, the rest is summed once, and the two sums are put together in float64. Where `allowed` is
+below what float32 holds, logarithms take over:
 ``loss = softplus(d)``, ``d = lse(f + log(1 - w)) - lse(f + log w)``.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Targets, jit
+from eitheror._kernels.elementary import (
+    exp32,
+    log_1_plus,
+    log_add,
+    share,
+    softplus,
+    uniform_draw,
+)
+from eitheror._kernels.simd import LANES, larger, largest, load
 
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
 
@@ -42,121 +54,60 @@ EVALUATION = {code: code for code in CODES.values()} | {
 """The code that scores held-out rows: the statement's likelihood, and nothing drawn."""
 
 _RULED_OUT = np.float32(-3.0e38)
+_ONE = (0,)  # how long a vector of 16 classes is
+_FAR = 1e-25  # a share of exponentials that float32 still adds up
+_TINY = 1e-4  # groups whose probability is below it are computed by logarithms
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 
-@jit(EXACT)
-def exp32(x: np.float32) -> np.float32:
-    """exp(x) of a float32, by range reduction and a polynomial; relative error below 2e-7.
-
-    No reordering is allowed here: the reduction ``x - n log 2`` is done in two exact steps.
-    """
-    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
-    n = (x * np.float32(1.44269504) + np.float32(12582912.0)) - np.float32(12582912.0)
-    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * r * r + r + np.float32(1.0)
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23))
-    return p * power.view(np.float32)
-
-
-@jit(EXACT)
-def uniform_draw(seed: int, epoch: int, row: int) -> float:
-    """One number in [0, 1) that depends on nothing but (seed, epoch, row): splitmix64."""
-    z = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch)
-    z = z * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(row) * np.uint64(0x94D049BB133111EB)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return float(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@jit(EXACT)
-def _log_1_plus(e: float) -> float:
-    """log(1 + e) for 0 <= e <= 1, relative error below 1e-10.
-
-    ``2 artanh(e / (2 + e))`` by its series, which costs one division and no call.
-    """
-    s = e / (2.0 + e)
-    t = s * s
-    p = 1.0 / 19.0
-    p = p * t + 1.0 / 17.0
-    p = p * t + 1.0 / 15.0
-    p = p * t + 1.0 / 13.0
-    p = p * t + 1.0 / 11.0
-    p = p * t + 1.0 / 9.0
-    p = p * t + 1.0 / 7.0
-    p = p * t + 1.0 / 5.0
-    p = p * t + 1.0 / 3.0
-    return 2.0 * s * (p * t + 1.0)
-
-
-@jit(EXACT)
-def _log_add(a: float, b: float) -> float:
-    top, bottom = max(a, b), min(a, b)
-    if bottom == -math.inf:
-        return top
-    return top + _log_1_plus(math.exp(bottom - top))
-
-
-@jit(EXACT)
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + _log_1_plus(math.exp(-abs(x)))
-
-
-@jit(EXACT)
-def _sigmoid(x: float) -> float:
-    # Each branch exponentiates a negative number only.
-    e = math.exp(-abs(x))
-    return (1.0 if x >= 0.0 else e) / (1.0 + e)
-
-
-@jit(EXACT)
-def _share(weight: float, log_ratio: float) -> float:
-    """Weight times exp(log_ratio), 0 for an empty group."""
-    return weight * math.exp(log_ratio) if weight > 0.0 else 0.0
-
-
-@jit(SUMS)
-def _exponentials(logits: Floats, out: Floats) -> tuple[float, float]:
-    """Write exp(logits - top) and return (top, sum). Ruled-out logits give 0."""
+@jit(EXACT, part=True)
+def _largest(logits: Floats) -> Any:
+    """Return the largest number; of nan, any."""
     n = logits.shape[0]
+    whole = n // LANES * LANES
     top = logits[0]
-    for k in range(1, n):
-        top = max(top, logits[k])
-    if top <= _RULED_OUT:
-        out[:] = np.float32(0.0)
-        return -math.inf, 0.0
+    if whole > 0:
+        tops = load(logits, 0, _ONE)
+        for k in range(LANES, whole, LANES):
+            tops = larger(tops, load(logits, k, _ONE))
+        top = largest(tops)
+    for k in range(whole, n):
+        top = logits[k] if logits[k] > top else top
+    return top
+
+
+@jit(SUMS, part=True)
+def _exponentials(logits: Floats, top: np.float32, out: Floats) -> None:
+    """Write exp(logits - top)."""
+    for k in range(logits.shape[0]):
+        out[k] = exp32(logits[k] - top)
+
+
+@jit(SUMS, part=True)
+def _sum(values: Floats) -> float:
     total = np.float32(0.0)
-    for k in range(n):
-        value = exp32(logits[k] - top)
-        out[k] = value
-        total += value
-    return float(top), float(total)
+    for k in range(values.shape[0]):
+        total += values[k]
+    return float(total)
 
 
-@jit(SUMS)
+@jit(SUMS, part=True)
 def _scale_shift(out: Floats, factor: np.float32, shift: np.float32) -> None:
     for k in range(out.shape[0]):
         out[k] = out[k] * factor - shift
 
 
-@jit(SUMS)
-def _mean(values: Floats) -> float:
-    total = np.float32(0.0)
-    for k in range(values.shape[0]):
-        total += values[k]
-    return float(total) / float(values.shape[0])
+@jit(SUMS, part=True)
+def _listed_sum(indices: Integers, values: Floats, start: int, stop: int, out: Floats) -> float:
+    total = 0.0
+    for j in range(start, stop):
+        total += float(values[np.uintp(j)]) * float(out[np.uintp(indices[np.uintp(j)])])
+    return total
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _evidence(
     logits: Floats,
     indices: Integers,
@@ -168,29 +119,82 @@ def _evidence(
     listed: NDArray[np.float64],
     out: Floats,
 ) -> float:
-    """softplus(d) and sigma(d) (r - q), the row's listed classes lifted out and put back."""
+    """-log of the share of what is allowed; p - q, q the shares within what is allowed."""
+    top = _largest(logits)
+    _exponentials(logits, top, out)
+    direct = rest == 0.0 and smoothing == 0.0
+    if direct:  # all that is allowed is listed
+        allowed = _listed_sum(indices, values, start, stop, out)
+        total = max(_sum(out), allowed)
+    else:
+        allowed, denied = 0.0, 0.0
+        for j in range(start, stop):
+            k, w = np.uintp(indices[np.uintp(j)]), float(values[np.uintp(j)])
+            e = float(out[k])
+            out[k] = np.float32(0.0)
+            listed[np.uintp(j - start)] = e
+            allowed += w * e
+            denied += (1.0 - w) * e
+        others = _sum(out)
+        allowed += rest * others
+        total = allowed + denied + (1.0 - rest) * others
+    if allowed < _FAR * total:
+        return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
+    keep = 1.0 - smoothing
+    constant = smoothing / logits.shape[0]
+    p, q = 1.0 / total, keep / allowed
+    _scale_shift(out, np.float32(p - q * rest), np.float32(constant))
+    for j in range(start, stop):
+        k, w = np.uintp(indices[np.uintp(j)]), float(values[np.uintp(j)])
+        if direct:
+            out[k] *= np.float32(1.0 - q / p * w)
+        else:
+            out[k] = np.float32(listed[np.uintp(j - start)] * (p - q * w) - constant)
+    value = keep * math.log(total / allowed)
+    if smoothing > 0.0:
+        value += smoothing * (float(top) + math.log(total)) - constant * _sum(logits)
+    return value
+
+
+@jit(EXACT)
+def _far_evidence(
+    logits: Floats,
+    indices: Integers,
+    values: Floats,
+    start: int,
+    stop: int,
+    rest: float,
+    smoothing: float,
+    listed: NDArray[np.float64],
+    out: Floats,
+) -> float:
+    """softplus(d) and sigma(d) (r - q), r the shares within what is denied."""
     allowed, denied = -math.inf, -math.inf
     for j in range(start, stop):
         z, w = float(logits[indices[j]]), float(values[j])
         listed[j - start] = z
         logits[indices[j]] = _RULED_OUT
         if w == 1.0:
-            allowed = _log_add(allowed, z)
+            allowed = log_add(allowed, z)
         elif w == 0.0:
-            denied = _log_add(denied, z)
+            denied = log_add(denied, z)
         else:
-            allowed = _log_add(allowed, z + math.log(w))
-            denied = _log_add(denied, z + math.log1p(-w))
-    top, total = _exponentials(logits, out)
+            allowed = log_add(allowed, z + math.log(w))
+            denied = log_add(denied, z + math.log1p(-w))
+    top, total = float(_largest(logits)), 0.0
+    out[:] = np.float32(0.0)
+    if top > _RULED_OUT:
+        _exponentials(logits, np.float32(top), out)
+        total = _sum(out)
     others = top + math.log(total) if total > 0.0 else -math.inf
     if rest > 0.0:
-        allowed = _log_add(allowed, others + math.log(rest))
+        allowed = log_add(allowed, others + math.log(rest))
     if rest < 1.0:
-        denied = _log_add(denied, others + math.log1p(-rest))
+        denied = log_add(denied, others + math.log1p(-rest))
     d = denied - allowed if denied > -math.inf else -math.inf
     e = math.exp(-abs(d))
     slope = (1.0 - smoothing) * (1.0 if d >= 0.0 else e) / (1.0 + e)
-    value = (1.0 - smoothing) * (max(d, 0.0) + _log_1_plus(e))
+    value = (1.0 - smoothing) * (max(d, 0.0) + log_1_plus(e))
     # One constant turns every unlisted exponential into its gradient.
     factor, constant, whole = 0.0, 0.0, 0.0
     if total > 0.0:
@@ -198,27 +202,29 @@ def _evidence(
         if rest == 0.0 and denied == others:
             factor = slope / total
         else:
-            factor = slope * (_share(1.0 - rest, top - denied) - _share(rest, top - allowed))
+            factor = slope * (share(1.0 - rest, top - denied) - share(rest, top - allowed))
     if smoothing > 0.0:
-        whole = _log_add(allowed, denied)
+        whole = log_add(allowed, denied)
         constant = smoothing / logits.shape[0]
         if total > 0.0:
-            factor += _share(smoothing, top - whole)
+            factor += share(smoothing, top - whole)
     _scale_shift(out, np.float32(factor), np.float32(constant))
     for j in range(start, stop):
         z, w = listed[j - start], float(values[j])
         if z == allowed and w == 1.0:  # all of what is allowed
             g = -slope
         else:
-            g = slope * (_share(1.0 - w, z - denied) - _share(w, z - allowed))
+            g = slope * (share(1.0 - w, z - denied) - share(w, z - allowed))
         if smoothing > 0.0:
-            g += _share(smoothing, z - whole) - constant
+            g += share(smoothing, z - whole) - constant
         out[indices[j]] = g
         logits[indices[j]] = z
-    return value + smoothing * (whole - _mean(logits)) if smoothing > 0.0 else value
+    return (
+        value + smoothing * (whole - _sum(logits) / logits.shape[0]) if smoothing > 0.0 else value
+    )
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _cross_entropy(
     logits: Floats,
     indices: Integers,
@@ -235,17 +241,20 @@ def _cross_entropy(
 
     t is scale * targets[j] at indices[j] and `rest` elsewhere; mass is the sum of t.
     """
-    top, total = _exponentials(logits, out)
+    top = _largest(logits)
+    _exponentials(logits, top, out)
+    total = _sum(out)
     keep = 1.0 - smoothing
     constant = keep * rest + smoothing * mass / logits.shape[0]
     _scale_shift(out, np.float32(mass / total), np.float32(constant))
-    value = mass * (top + math.log(total))
+    value = mass * (float(top) + math.log(total))
     if constant > 0.0:
-        value -= constant * _mean(logits) * logits.shape[0]
+        value -= constant * _sum(logits)
     for j in range(start, stop):
         extra = keep * (scale * targets[j] - rest)
-        out[indices[j]] -= np.float32(extra)
-        value -= extra * float(logits[indices[j]])
+        k = np.uintp(indices[j])
+        out[k] -= np.float32(extra)
+        value -= extra * float(logits[k])
     return value
 
 
@@ -278,33 +287,29 @@ def _unlisted(indices: Integers, start: int, stop: int, n: int, position: int) -
     return last
 
 
-@jit(SUMS)
-def _sigmoids(logits: Floats, shift: np.float32, out: Floats) -> None:
-    """Write sigma(logits) - shift, from the exponential of a negative number."""
-    for k in range(logits.shape[0]):
-        z = logits[k]
-        e = exp32(-abs(z))
-        inverse = np.float32(1.0) / (np.float32(1.0) + e)
-        out[k] = (inverse if z >= np.float32(0.0) else e * inverse) - shift
+@jit(SUMS, part=True)
+def _sigmoids(logits: Floats, shift: np.float32, out: Floats) -> float:
+    """Write sigma(f) - shift and return the sum of softplus(f).
 
-
-@jit(SUMS)
-def _softplus_sum(logits: Floats) -> float:
-    """Sum of softplus(f): max(f, 0) and the log of a product of factors in (1, 2]."""
+    ``softplus(f) = max(f, 0) + log(1 + e)`` with e the exponential of -abs(f), and the logarithms
+    of 64 factors in (1, 2] are that of their product.
+    """
     total = 0.0
     n = logits.shape[0]
     for start in range(0, n, 64):
-        linear = np.float32(0.0)
-        product = 1.0
+        linear, product = np.float32(0.0), np.float32(1.0)
         for k in range(start, min(start + 64, n)):
             z = logits[k]
+            e = exp32(-abs(z))
+            inverse = np.float32(1.0) / (np.float32(1.0) + e)
+            out[k] = (inverse if z >= np.float32(0.0) else e * inverse) - shift
             linear += max(z, np.float32(0.0))
-            product *= 1.0 + float(exp32(-abs(z)))
-        total += float(linear) + math.log(product)
+            product *= np.float32(1.0) + e
+        total += float(linear) + math.log(float(product))
     return total
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _sigmoid_row(
     logits: Floats,
     first: int,
@@ -323,23 +328,34 @@ def _sigmoid_row(
     value = 0.0
     closed = not math.isnan(rest)
     if closed:
-        _sigmoids(logits, np.float32(half), out)
-        value = _softplus_sum(logits)
+        value = _sigmoids(logits, np.float32(half), out)
         if half > 0.0:
-            value -= half * _mean(logits) * n
+            value -= half * _sum(logits)
     else:
         out[:] = np.float32(0.0)
+    product = 1.0  # of what softplus takes the logarithm
     for j in range(start, stop):
-        k = indices[j] - first
+        k = indices[np.uintp(j)] - first
         if 0 <= k < n:
-            z = float(logits[k])
-            target = (1.0 - smoothing) * scale * values[j] + half
-            out[k] = np.float32(_sigmoid(z) - target)
-            value += (half - target) * z if closed else _softplus(z) - target * z
-    return value
+            z = logits[np.uintp(k)]
+            target = (1.0 - smoothing) * scale * values[np.uintp(j)] + half
+            if closed:
+                out[np.uintp(k)] -= np.float32(target - half)
+                value += (half - target) * float(z)
+            else:
+                e = exp32(-abs(z))
+                inverse = np.float32(1.0) / (np.float32(1.0) + e)
+                sigma = inverse if z >= np.float32(0.0) else e * inverse
+                out[np.uintp(k)] = sigma - np.float32(target)
+                value += max(float(z), 0.0) - target * float(z)
+                product *= 1.0 + float(e)
+                if product > 1e300:
+                    value += math.log(product)
+                    product = 1.0
+    return value if closed else value + math.log(product)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _groups(
     logits: Floats,
     start: int,
@@ -356,31 +372,53 @@ def _groups(
     """
     value = 0.0
     for group in range(start, stop):
-        log_s, weight = -math.inf, 1.0
+        none, weight = 1.0, 1.0  # none: the probability that no class of the group is true
         for j in range(ends[group], ends[group + 1]):
-            z = float(logits[members[j]])
-            # log softplus(z) is z itself far below 0.
-            log_s = _log_add(log_s, z if z < -30.0 else math.log(_softplus(z)))
+            k = np.uintp(members[np.uintp(j)])
+            e = float(exp32(-abs(logits[k])))
+            none *= (e if logits[k] >= np.float32(0.0) else 1.0) / (1.0 + e)
             if class_weight.shape[0] > 0:
-                weight += (class_weight[members[j]] - weight) / (j - ends[group] + 1)
-        s = math.exp(log_s)
-        # log(exp(s) - 1), from log s where s is tiny
-        log_odds = log_s if s < 1e-8 else s + math.log(-math.expm1(-s))
-        value += weight * (s - log_odds)
+                weight += (class_weight[k] - weight) / (j - ends[group] + 1)
+        if none > 1.0 - _TINY:
+            value += _far_group(logits, ends[group], ends[group + 1], members, weight, out)
+            continue
+        value -= weight * math.log(1.0 - none)
+        speed = np.float32(weight * none / (1.0 - none))
         for j in range(ends[group], ends[group + 1]):
-            z = float(logits[members[j]])
-            slope = math.exp(z - _softplus(z) - log_odds)
-            out[members[j]] -= np.float32(weight * slope)
+            k = np.uintp(members[np.uintp(j)])
+            z = logits[k]
+            e_k = exp32(-abs(z))
+            sigma = (np.float32(1.0) if z >= np.float32(0.0) else e_k) / (np.float32(1.0) + e_k)
+            out[k] -= speed * sigma
     return value
 
 
-@jit(SUMS)
+@jit(EXACT)
+def _far_group(
+    logits: Floats, start: int, stop: int, members: Integers, weight: float, out: Floats
+) -> float:
+    """Do the same for one group by logarithms: its s may be so small that float64 has 0."""
+    log_s = -math.inf
+    for j in range(start, stop):
+        z = float(logits[members[j]])
+        # log softplus(z) is z itself far below 0.
+        log_s = log_add(log_s, z if z < -30.0 else math.log(softplus(z)))
+    s = math.exp(log_s)
+    # log(exp(s) - 1), from log s where s is tiny
+    log_odds = log_s if s < 1e-8 else s + math.log(-math.expm1(-s))
+    for j in range(start, stop):
+        z = float(logits[members[j]])
+        out[members[j]] -= np.float32(weight * math.exp(z - softplus(z) - log_odds))
+    return weight * (s - log_odds)
+
+
+@jit(SUMS, part=True)
 def _weigh(gradient: Floats, class_weight: Floats) -> None:
     for k in range(gradient.shape[0]):
         gradient[k] *= class_weight[k]
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _multiclass(
     code: int,
     logits: Floats,
@@ -417,7 +455,7 @@ def _multiclass(
     return value - (1.0 - smoothing) * float(logits[picked])
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def _multilabel(
     code: int,
     logits: Floats,
@@ -432,8 +470,9 @@ def _multilabel(
     out: Floats,
 ) -> float:
     present = 0.0
-    for j in range(start, stop):
-        present += values[j]
+    if code != OVA:
+        for j in range(start, stop):
+            present += values[j]
     if code == OVA or code == OVA_N:
         scale = 1.0 / present if code == OVA_N and present > 0.0 else 1.0
         return _sigmoid_row(
@@ -452,7 +491,7 @@ def _multilabel(
     return _cross_entropy(logits, indices, values, start, stop, scale, 0.0, mass, smoothing, out)
 
 
-@jit(EXACT)
+@jit(EXACT, part=True)
 def statement_gradient(
     code: int,
     mode: int,

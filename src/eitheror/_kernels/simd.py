@@ -1,7 +1,8 @@
 """A vector of float32 as one value in compiled code: rows of a table stay in registers.
 
 `Vector(n)` holds ``16 n`` numbers. Numba keeps an accumulator that is an array in memory, since it
-cannot know that two arrays do not overlap; a value of this type lives in registers. LLVM splits it
+cannot know that two arrays do not overlap; a value of this type lives in registers. It is made of
+n parts of 16, since LLVM has no good code for lengths that are no power of two; it splits the parts
 for processors with shorter vectors.
 
 A kernel says how long its vectors are by the length of a tuple of zeros (`chunks`), which is part
@@ -13,15 +14,17 @@ position is checked.
 | `zeros(chunks)` | 0 |
 | `load(table, place, chunks)` | table[place : place + 16 n] |
 | `store(table, place, v)` | table[place : place + 16 n] = v |
-| `add(a, b)`, `add_scaled(a, s, b)` | a + b, a + s b |
-| `add_product(a, b, c)` | a + b * c, lane by lane |
-| `dot(a, b)` | sum of a * b: sixteen partial sums in order, added in halves |
+| `add(a, b)`, `add_scaled(a, s, b)`, `add_product(a, b, c)` | a + b, a + s b, a + b * c |
+| `larger(a, b)`, `largest(a)` | the larger lanes, the largest lane; of nan, any |
+| `total(a)` | sum of a: the parts in order, then sixteen partial sums in halves |
+| `dot(a, b)` | total of a * b |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from llvmlite import ir
@@ -37,14 +40,18 @@ __all__ = [
     "add_product",
     "add_scaled",
     "dot",
+    "larger",
+    "largest",
     "load",
     "prefetch",
     "store",
+    "total",
     "zeros",
 ]
 
 LANES = 16
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_PART = ir.VectorType(_FLOAT, LANES)
 _FUSED = ("contract",)  # a product and the sum after it may be one operation
 
 
@@ -52,14 +59,14 @@ class Vector(types.Type):  # type: ignore[misc]
     """Numba's type of ``LANES * chunks`` float32 numbers held as one value."""
 
     def __init__(self, chunks: int) -> None:
-        self.width = LANES * chunks
-        super().__init__(name=f"Vector({self.width})")
+        self.chunks = chunks
+        super().__init__(name=f"Vector({LANES * chunks})")
 
 
 @register_model(Vector)
 class _VectorModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, ir.VectorType(_FLOAT, vector.width))
+        super().__init__(manager, vector, ir.LiteralStructType([_PART] * vector.chunks))
 
 
 def _intrinsic(function: Callable[..., Any]) -> Any:
@@ -72,13 +79,43 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, place: Any
     return builder.gep(data, [place])
 
 
-def _wide(builder: Any, address: Any, width: int) -> Any:
-    return builder.bitcast(address, ir.VectorType(_FLOAT, width).as_pointer())
+def _part_addresses(builder: Any, address: Any, chunks: int) -> list[Any]:
+    first = builder.bitcast(address, _PART.as_pointer())
+    return [builder.gep(first, [ir.Constant(_INT, i)]) for i in range(chunks)]
 
 
-def _part(builder: Any, vector: Any, start: int, stop: int) -> Any:
-    lanes = ir.Constant(ir.VectorType(_INT, stop - start), list(range(start, stop)))
-    return builder.shuffle_vector(vector, vector, lanes)
+def _parts(builder: Any, vector: Any) -> list[Any]:
+    return [builder.extract_value(vector, i) for i in range(len(vector.type.elements))]
+
+
+def _whole(builder: Any, parts: list[Any]) -> Any:
+    vector = ir.Constant(ir.LiteralStructType([_PART] * len(parts)), ir.Undefined)
+    for i, part in enumerate(parts):
+        vector = builder.insert_value(vector, part, i)
+    return vector
+
+
+def _zero() -> Any:
+    return ir.Constant(_PART, [0.0] * LANES)
+
+
+def _halves(builder: Any, vector: Any, width: int) -> list[Any]:
+    def lanes(start: int) -> Any:
+        return ir.Constant(ir.VectorType(_INT, width), list(range(start, start + width)))
+
+    return [builder.shuffle_vector(vector, vector, lanes(start)) for start in (0, width)]
+
+
+def _fold(builder: Any, join: Callable[[Any, Any], Any], part: Any) -> Any:
+    width = LANES
+    while width > 1:
+        width //= 2
+        part = join(*_halves(builder, part, width))
+    return builder.extract_element(part, ir.Constant(_INT, 0))
+
+
+def _larger(builder: Any, x: Any, y: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
 @_intrinsic
@@ -87,7 +124,7 @@ def zeros(typing: Any, chunks: Any) -> Any:
     vector = Vector(chunks.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(ir.VectorType(_FLOAT, vector.width), [0.0] * vector.width)
+        return _whole(builder, [_zero()] * vector.chunks)
 
     return vector(chunks), generate
 
@@ -99,9 +136,11 @@ def load(typing: Any, table: Any, place: Any, chunks: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address = _address(context, builder, signature.args[0], args[0], args[1])
-        value = builder.load(_wide(builder, address, vector.width))
-        value.align = 4
-        return value
+        parts = []
+        for place in _part_addresses(builder, address, vector.chunks):
+            parts.append(builder.load(place))
+            parts[-1].align = 4
+        return _whole(builder, parts)
 
     return vector(table, types.intp, chunks), generate
 
@@ -112,8 +151,9 @@ def store(typing: Any, table: Any, place: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address = _address(context, builder, signature.args[0], args[0], args[1])
-        written = builder.store(args[2], _wide(builder, address, vector.width))
-        written.align = 4
+        places = _part_addresses(builder, address, vector.chunks)
+        for place, part in zip(places, _parts(builder, args[2]), strict=True):
+            builder.store(part, place).align = 4
         return context.get_dummy_value()
 
     return types.void(table, types.intp, vector), generate
@@ -124,9 +164,14 @@ def add(typing: Any, a: Any, b: Any) -> Any:
     """Return a + b."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fadd(args[0], args[1])
+        pairs = zip(*(_parts(builder, arg) for arg in args), strict=True)
+        return _whole(builder, [builder.fadd(x, y) for x, y in pairs])
 
     return a(a, b), generate
+
+
+def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return builder.fadd(a, builder.fmul(b, c, flags=_FUSED), flags=_FUSED)
 
 
 @_intrinsic
@@ -134,12 +179,12 @@ def add_scaled(typing: Any, a: Any, factor: Any, b: Any) -> Any:
     """Return a + factor * b."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        empty = ir.Constant(args[0].type, ir.Undefined)
+        empty = ir.Constant(_PART, ir.Undefined)
         first = builder.insert_element(empty, args[1], ir.Constant(_INT, 0))
-        lanes = ir.Constant(ir.VectorType(_INT, a.width), [0] * a.width)
+        lanes = ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
         every = builder.shuffle_vector(first, first, lanes)
-        product = builder.fmul(every, args[2], flags=_FUSED)
-        return builder.fadd(args[0], product, flags=_FUSED)
+        pairs = zip(_parts(builder, args[0]), _parts(builder, args[2]), strict=True)
+        return _whole(builder, [_fused(builder, x, every, y) for x, y in pairs])
 
     return a(a, types.float32, b), generate
 
@@ -149,10 +194,47 @@ def add_product(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a + b * c."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        product = builder.fmul(args[1], args[2], flags=_FUSED)
-        return builder.fadd(args[0], product, flags=_FUSED)
+        triples = zip(*(_parts(builder, arg) for arg in args), strict=True)
+        return _whole(builder, [_fused(builder, *triple) for triple in triples])
 
     return a(a, b, c), generate
+
+
+@_intrinsic
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger of each two lanes; of nan, any."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = zip(*(_parts(builder, arg) for arg in args), strict=True)
+        return _whole(builder, [_larger(builder, x, y) for x, y in pairs])
+
+    return a(a, b), generate
+
+
+@_intrinsic
+def largest(typing: Any, a: Any) -> Any:
+    """Return the largest lane; of nan, any."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        top, *others = _parts(builder, args[0])
+        for part in others:
+            top = _larger(builder, top, part)
+        return _fold(builder, partial(_larger, builder), top)
+
+    return types.float32(a), generate
+
+
+@_intrinsic
+def total(typing: Any, a: Any) -> Any:
+    """Return the sum of all lanes, added in an order that the width alone decides."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first, *others = _parts(builder, args[0])
+        for part in others:
+            first = builder.fadd(first, part)
+        return _fold(builder, builder.fadd, first)
+
+    return types.float32(a), generate
 
 
 @_intrinsic
@@ -160,16 +242,10 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
     """Return the sum of a * b, added in an order that the width alone decides."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        product = builder.fmul(args[0], args[1])
-        total = _part(builder, product, 0, LANES)
-        for start in range(LANES, a.width, LANES):
-            total = builder.fadd(total, _part(builder, product, start, start + LANES))
-        width = LANES
-        while width > 1:
-            width //= 2
-            upper = _part(builder, total, width, 2 * width)
-            total = builder.fadd(_part(builder, total, 0, width), upper)
-        return builder.extract_element(total, ir.Constant(_INT, 0))
+        sums = _zero()
+        for x, y in zip(*(_parts(builder, arg) for arg in args), strict=True):
+            sums = _fused(builder, sums, x, y)
+        return _fold(builder, builder.fadd, sums)
 
     return types.float32(a, b), generate
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.embedding import aligned, embedding_epoch, embedding_loss, layout
+from eitheror._kernels.embedding import (
+    Common,
+    aligned,
+    class_layout,
+    embedding_epoch,
+    embedding_loss,
+    layout,
+)
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
@@ -26,8 +32,30 @@ _ADAGRAD_START = 1e-3
 _ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 _MERGE_ROWS = 256
 _HOT_ROWS = 512
+_DRAWN_ROWS = 1024
 
 Floats = NDArray[np.float32]
+_Outputs = tuple[Floats, Floats, Floats]
+
+
+def _draw(rows: Floats, seed: int) -> None:
+    """Fill rows with numbers uniform in [-1/dim, 1/dim], a few rows at a time to save memory."""
+    random = np.random.default_rng([seed, 0])
+    draws = np.empty((_DRAWN_ROWS, rows.shape[1]), np.float32)
+    for first in range(0, len(rows), _DRAWN_ROWS):
+        part = rows[first : first + _DRAWN_ROWS]
+        drawn = draws[: len(part)]
+        random.random(out=drawn, dtype=np.float32)
+        np.multiply(drawn, np.float32(2.0), out=drawn)
+        np.subtract(drawn, np.float32(1.0), out=drawn)
+        np.divide(drawn, np.float32(rows.shape[1]), out=part)
+
+
+def _own(array: Floats) -> Floats:
+    """Copy an array to cache lines of its own."""
+    copy = aligned(1, -(-array.size // 16) * 16 + 16)[0, : array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 class EmbeddingTrainer:
@@ -69,81 +97,77 @@ class EmbeddingTrainer:
         self.n_hot = min(_HOT_ROWS, n_features) if options.hogwild and n_jobs > 1 else 0
         self._table = aligned(n_features + n_jobs * self.n_hot, width)
         self.embedding = self._table[:n_features]
-        self.weight = aligned(len(bias), width)
         self.bias = np.array(bias, np.float32)
+        self.turned, shape = class_layout(len(bias), self.dim, width)
+        self.weight = aligned(*shape)
         if start is None:
-            draws = np.random.default_rng([options.seed, 0]).random(
-                (n_features, self.dim), dtype=np.float32
-            )
-            self.embedding[:, : self.dim] = (2.0 * draws - 1.0) / self.dim
+            _draw(self.embedding[:, : self.dim], options.seed)
         else:
             self.embedding[:, : self.dim] = start.embedding
-            self.weight[:, : self.dim] = start.weight
+            self._weight_rows()[...] = start.weight
         adaptive = options.optimizer == "adagrad"
         sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
-        self.squares = np.full(n_features if adaptive else 0, sums, np.float32)
+        self.squares = np.full(len(self._table) if adaptive else 0, sums, np.float32)
         self.weight_squares = np.full(len(bias) if adaptive else 0, sums, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
+
+    def _weight_rows(self) -> Floats:
+        """View the output weights as (n_classes, dim)."""
+        rows = self.weight.T if self.turned else self.weight
+        return rows[: len(self.bias), : self.dim]
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
         if not self.n_hot:
-            return self._pass(examples, order, (number, number + 1), self.weight, self.bias, 0, 0)
-        lock = Lock()
+            return self._pass(examples, number, order, *self._alone())
         parts = np.array_split(order, self.n_jobs)
+        shares = [self._share(thread) for thread in range(self.n_jobs)]
         with ThreadPoolExecutor(self.n_jobs) as pool:
-            work = partial(self._share, examples, number, lock)
-            return float(sum(pool.map(work, range(self.n_jobs), parts)))
+            work = partial(self._pass, examples, number)
+            return float(sum(pool.map(work, parts, *zip(*shares, strict=True))))
 
-    def _share(
-        self,
-        examples: Examples,
-        number: int,
-        lock: Lock,
-        thread: int,
-        order: NDArray[np.int64],
-    ) -> float:
-        """One thread's part of an epoch: what every text touches is its own, merged now and then.
+    def _alone(self) -> tuple[int, _Outputs, Common]:
+        nothing, table = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+        arrays = (table, nothing, nothing, table, nothing)
+        return 0, (self.weight, self.bias, self.weight_squares), Common(*arrays, *arrays, 0, 0)
+
+    def _share(self, thread: int) -> tuple[int, _Outputs, Common]:
+        """Make one thread's copies of what every text touches; they are merged now and then.
 
         These are the output weights and the embeddings of frequent words. If threads wrote to the
         same ones, each would wait for the other's cache and two would be slower than one.
         """
-        shift = self.n_features + thread * self.n_hot
-        hot = self._table[shift : shift + self.n_hot]
-        shared = [self.weight, self.bias, self.embedding[: self.n_hot]]
-        with lock:
-            own = [self.weight.copy(), self.bias.copy(), hot]
-            hot[...] = shared[2]
-        old = [array.copy() for array in own]
-        total = 0.0
-        starts = range(0, len(order), _MERGE_ROWS)
-        for start in starts:
-            stop = min(start + _MERGE_ROWS, len(order))
-            span = (number + start / len(order), number + stop / len(order))
-            rows = order[start:stop]
-            total += self._pass(examples, rows, span, own[0], own[1], self.n_hot, shift)
-            with lock:
-                for mine, before, common in zip(own, old, shared, strict=True):
-                    common += mine - before
-                    mine[...] = before[...] = common
-        return total
+        shift, n_hot = self.n_features + thread * self.n_hot, self.n_hot
+        outputs = self.weight, self.bias, self.weight_squares
+        now = *outputs, self._table[:n_hot], self.squares[:n_hot]
+        for array in (self._table, self.squares):
+            array[shift : shift + n_hot] = array[:n_hot]
+        # Threads merge at different moments, as one would write what another reads.
+        phase = thread * _MERGE_ROWS // self.n_jobs + 1
+        old_weight, old_bias, old_squares, old_rows, old_row_squares = (a.copy() for a in now)
+        old = old_weight, old_bias, old_squares, old_rows, old_row_squares
+        common = Common(*now, *old, _MERGE_ROWS, phase)
+        weight, bias, squares = (_own(array) for array in outputs)
+        return shift, (weight, bias, squares), common
 
     def _pass(
         self,
         examples: Examples,
+        number: int,
         order: NDArray[np.int64],
-        span: tuple[float, float],
-        weight: Floats,
-        bias: Floats,
-        n_hot: int,
         hot_shift: int,
+        outputs: _Outputs,
+        common: Common,
     ) -> float:
-        """Visit rows between two moments of training, counted in epochs."""
+        """Visit rows during an epoch; `outputs` are the output weights, bias and squares."""
         options = self.options
         assert options.epochs is not None
         assert options.lr is not None
-        first_rate, last_rate = (options.lr * (1.0 - e / options.epochs) for e in span)
+        first_rate, last_rate = (
+            options.lr * (1.0 - e / options.epochs) for e in (number, number + 1)
+        )
         features, targets = examples.arrays()
+        weight, bias, weight_squares = outputs
         return embedding_epoch(
             order,
             features,
@@ -153,17 +177,19 @@ class EmbeddingTrainer:
             weight,
             bias,
             self.squares,
-            self.weight_squares,
+            weight_squares,
             self.chunks,
             self.dim,
-            n_hot,
+            self.turned,
+            self.n_hot,
             hot_shift,
+            common,
             self.code,
             first_rate,
             last_rate,
             options.label_smoothing,
             options.seed,
-            int(span[0]),
+            number,
         )
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
@@ -175,6 +201,7 @@ class EmbeddingTrainer:
             self.weight,
             self.bias,
             self.chunks,
+            self.turned,
             EVALUATION[self.code],
         )
 
@@ -184,7 +211,7 @@ class EmbeddingTrainer:
             "embedding": self.embedding,
             "weight": self.weight,
             "bias": self.bias,
-            "squares": self.squares,
+            "squares": self.squares[: self.n_features],
             "weight_squares": self.weight_squares,
         }
 
@@ -192,6 +219,6 @@ class EmbeddingTrainer:
         """Return the model's parameters, without the padding."""
         return EmbeddingParameters(
             np.ascontiguousarray(self.embedding[:, : self.dim]),
-            np.ascontiguousarray(self.weight[:, : self.dim]),
+            np.ascontiguousarray(self._weight_rows()),
             self.bias,
         )
