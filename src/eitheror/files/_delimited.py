@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +21,22 @@ from eitheror.files._statements import Found, Problem
 from eitheror.files._streams import Source
 from eitheror.labels import STATEMENT_KEYS, DataError, Label, exact, suggest
 
-__all__ = ["cell_value", "read_delimited"]
+__all__ = [
+    "LONGEST_CELL",
+    "LONGEST_RECORD",
+    "Cells",
+    "Layout",
+    "cell_value",
+    "csv_problem",
+    "layout_of",
+    "read_delimited",
+    "runaway",
+    "separator_of",
+    "tab_cells",
+]
 
-_LONGEST_RECORD: Final = 100_000
-_LONGEST_CELL: Final = 2**31 - 1
+LONGEST_RECORD: Final = 100_000
+LONGEST_CELL: Final = 2**31 - 1
 _NUMBERS: Final = ("voters", "trust")
 
 Cells = tuple[int, list[str] | Exception]
@@ -32,28 +44,39 @@ Cells = tuple[int, list[str] | Exception]
 
 def read_delimited(source: Source, reading: Reading, kind: str) -> Iterator[Row]:
     """Yield the rows of a table; `kind` is "csv" or "tsv"."""
-    options = reading.options
-    sep = options.sep or ("\t" if kind == "tsv" else ",")
+    sep = separator_of(reading.options, kind)
     # with a tab between the cells there is no quoting, whatever the file is called
-    cells = _tab_cells(source) if sep == "\t" else _csv_cells(source, sep)
+    cells = tab_cells(source.lines()) if sep == "\t" else _csv_cells(source, sep)
+    layout = layout_of(source.name, cells, reading, sep)
+    if layout is not None:
+        yield from rows_of(source.name, layout.first, layout.row)
+        yield from rows_of(source.name, cells, layout.row)
+
+
+def separator_of(options: ReadOptions, kind: str) -> str:
+    """Return what stands between the cells of a "csv" or "tsv" file."""
+    return options.sep or ("\t" if kind == "tsv" else ",")
+
+
+def layout_of(file: str, cells: Iterator[Cells], reading: Reading, sep: str) -> Layout | None:
+    """Take the header off the cells; None if there is no row at all."""
+    options = reading.options
     header: list[str] | None = None
     if not options.no_header:
         line, found = next(cells, (1, None))
         if isinstance(found, Exception):
-            raise DataError(f"{source.name}:{line}", str(found))
+            raise DataError(f"{file}:{line}", str(found))
         if found is None:
-            return
+            return None
         header = found
-    first = None if header is not None else next(cells, None)
-    if header is None:
-        if first is None:
-            return
-        width = len(first[1]) if isinstance(first[1], list) else 0
-        header = [str(i + 1) for i in range(width)]
-    layout = _Layout(source.name, _names(source.name, header, options), reading, sep)
-    if first is not None:
-        yield from rows_of(source.name, [first], layout.row)
-    yield from rows_of(source.name, cells, layout.row)
+    if header is not None:
+        return Layout(file, _names(file, header, options), reading, sep)
+    first = next(cells, None)
+    if first is None:
+        return None
+    width = len(first[1]) if isinstance(first[1], list) else 0
+    names = [str(i + 1) for i in range(width)]
+    return Layout(file, _names(file, names, options), reading, sep, [first])
 
 
 def _names(file: str, header: Sequence[str], options: ReadOptions) -> list[str]:
@@ -78,8 +101,9 @@ def _names(file: str, header: Sequence[str], options: ReadOptions) -> list[str]:
 # -- from lines to cells -----------------------------------------------------------------------
 
 
-def _tab_cells(source: Source) -> Iterator[Cells]:
-    for line, raw in source.lines():
+def tab_cells(lines: Iterable[tuple[int, bytes]]) -> Iterator[Cells]:
+    """Yield the cells of each line; what cannot be read is an exception."""
+    for line, raw in lines:
         if not raw.strip(b"\r\n"):
             continue
         try:
@@ -103,17 +127,22 @@ class _TextLines:
 
     def __next__(self) -> str:
         self.line, raw = next(self._lines)
-        if self.line - self.start > _LONGEST_RECORD:
-            raise DataError(
-                f"{self.name}:{self.start}",
-                f"a quoted cell begins here and does not end within {_LONGEST_RECORD:,} lines; "
-                'close it with ", and write a quotation mark inside a cell twice',
-            )
+        if self.line - self.start > LONGEST_RECORD:
+            raise runaway(self.name, self.start)
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
             self.bad = utf8_problem(error)
             return raw.decode("utf-8", "replace")
+
+
+def runaway(file: str, line: int) -> DataError:
+    """Return what to say about a quoted cell that begins in a line and does not end."""
+    return DataError(
+        f"{file}:{line}",
+        f"a quoted cell begins here and does not end within {LONGEST_RECORD:,} lines; "
+        'close it with ", and write a quotation mark inside a cell twice',
+    )
 
 
 def _csv_cells(source: Source, sep: str) -> Iterator[Cells]:
@@ -126,21 +155,22 @@ def _csv_cells(source: Source, sep: str) -> Iterator[Cells]:
         except StopIteration:
             return
         except csv.Error as error:
-            cells = ValueError(_csv_problem(str(error), sep))
+            cells = ValueError(csv_problem(str(error), sep))
         if cells or lines.bad is not None:
             yield lines.start, lines.bad or cells
 
 
 def _next_record(parser: Iterator[list[str]]) -> list[str]:
     """Return the next record, however long; the limit that other users of csv set stays theirs."""
-    limit = csv.field_size_limit(_LONGEST_CELL)
+    limit = csv.field_size_limit(LONGEST_CELL)
     try:
         return next(parser)
     finally:
         csv.field_size_limit(limit)
 
 
-def _csv_problem(message: str, sep: str) -> str:
+def csv_problem(message: str, sep: str) -> str:
+    """Return what to say about a record that the parser refuses."""
     if "end of data" in message:
         return (
             "a quoted cell begins in this row and never ends; "
@@ -157,11 +187,19 @@ def _csv_problem(message: str, sep: str) -> str:
 # -- from cells to rows ------------------------------------------------------------------------
 
 
-class _Layout:
+class Layout:
     """Which cell means what, told once from the header."""
 
-    def __init__(self, file: str, names: list[str], reading: Reading, sep: str) -> None:
+    def __init__(
+        self,
+        file: str,
+        names: list[str],
+        reading: Reading,
+        sep: str,
+        first: Sequence[Cells] = (),
+    ) -> None:
         self.file = file
+        self.first = first  # a record that was looked at before
         self.names = names
         self.reading = reading
         self.options = options = reading.options

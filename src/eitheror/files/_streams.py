@@ -14,14 +14,21 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from eitheror.labels import DataError
 
-__all__ = ["Source", "bare_suffix", "open_lines", "open_output", "show_path"]
+__all__ = [
+    "Source",
+    "bare_suffix",
+    "lines_of",
+    "open_lines",
+    "open_output",
+    "show_path",
+]
 
 _SUFFIXES: Final = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 _MAGIC: Final = (
@@ -34,6 +41,7 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BROKEN: Final = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What the decompressors raise for a damaged file."""
 _CHUNK: Final = 1 << 18
+_BLOCK: Final = 1 << 20
 
 
 def show_path(path: object) -> str:
@@ -66,6 +74,7 @@ class Source:
         self.path = path
         self.name = show_path(path)
         self.stream: IO[bytes]
+        self._step = _CHUNK
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,6 +111,35 @@ class Source:
                 yield number, self._without_mark(line) if number == 1 else line
         except _BROKEN as error:
             raise self._broken(error, number) from None
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (line number of its first line, many whole lines); the last may lack its end."""
+        read = getattr(self.stream, "read1", self.stream.read)
+        line, parts, size = 1, [], 0
+        data, failure = b"", None
+        while True:
+            try:
+                data = read(self._step)
+            except _BROKEN as error:
+                data, failure = b"", error
+            parts.append(data)
+            size += len(data)
+            if data and (size < _BLOCK or b"\n" not in data):
+                continue
+            block, end, rest = b"".join(parts).rpartition(b"\n")
+            block += end
+            if not data and failure is None:
+                block, rest = block + rest, b""
+            if line == 1:
+                block = self._without_mark(block)
+            if block:
+                yield line, block
+            line += block.count(b"\n")
+            if failure is not None:
+                raise self._broken(failure, line - 1) from None
+            if not data:
+                return
+            parts, size = [rest], len(rest)
 
     def _without_mark(self, data: bytes) -> bytes:
         if data.startswith(_UTF16):
@@ -146,6 +184,8 @@ class Source:
         kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
         if kind is None:
             return cast("IO[bytes]", stream)
+        # a damaged file gives as many of its rows as when it is read by lines
+        self._step = io.DEFAULT_BUFFER_SIZE
         unpacked: Any
         if kind == "gzip":
             unpacked = gzip.GzipFile(fileobj=stream)
@@ -155,7 +195,14 @@ class Source:
             unpacked = lzma.LZMAFile(stream)
         else:
             unpacked = io.BufferedReader(_ZstdReader(stream, self.name), _CHUNK)
+            self._step = _CHUNK
         return cast("IO[bytes]", self._stack.enter_context(unpacked))
+
+
+def lines_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of blocks as `Source.lines` does."""
+    for first, data in blocks:
+        yield from enumerate(io.BytesIO(data), start=first)
 
 
 def open_lines(path: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[int, str]]:

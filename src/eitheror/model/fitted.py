@@ -23,6 +23,7 @@ from eitheror.model.storage import read_folder, write_folder
 from eitheror.text import (
     FastTextFeaturizer,
     Featurizer,
+    Texts,
     check_featurizer_config,
     featurizer_from_parts,
 )
@@ -438,7 +439,7 @@ def _texts(inputs: Any) -> Sequence[str]:
         raise TypeError(
             f"a {type(inputs).__name__} came; the model reads texts: pass a list of str"
         )
-    return list(inputs)
+    return inputs if isinstance(inputs, Texts) else list(inputs)
 
 
 def _numbers(inputs: Any, n_features: int) -> Rows | NDArray[Any]:

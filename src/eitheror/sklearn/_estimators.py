@@ -19,6 +19,7 @@ from eitheror.labels import Labels
 from eitheror.metrics.agreement import names_of, not_contradicted
 from eitheror.model import Model, load
 from eitheror.sklearn._targets import ReadTarget, read_target
+from eitheror.text import Texts
 from eitheror.training import TrainOptions, fit
 from eitheror.training.checks import n_rows
 from eitheror.training.incremental import Increment
@@ -568,11 +569,13 @@ def _read_batch(estimator: _StatementClassifier, y: Any, classes: Any, first: bo
     return ReadTarget(labels, estimator.classes_, estimator.indicator_dtype_)
 
 
-def _texts(X: Any) -> list[str]:
+def _texts(X: Any) -> list[str] | Texts:
     if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
         raise ValueError(f"X is {X!r:.60}; expected a list of texts, one string a row")
     if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
         X = np.asarray(X)[:, 0]
+    if isinstance(X, Texts):
+        return X
     texts = X if isinstance(X, list) else list(np.asarray(X, dtype=object))
     for row, text in enumerate(texts):
         if not isinstance(text, str):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from numbers import Integral
 from threading import local
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from eitheror._kernels.rows import expand
 from eitheror._kernels.tokens_plain import character_classes
 from eitheror.text.options import TextOptions
+from eitheror.text.sequence import Texts
 
 __all__ = [
     "MAX_WORD_BYTES",
@@ -33,6 +35,7 @@ __all__ = [
     "frequent_buckets",
     "in_threads",
     "inverse_frequencies",
+    "n_characters",
     "n_threads",
     "normalised",
     "read_chunk",
@@ -48,6 +51,7 @@ _R = TypeVar("_R")
 
 RawChunk = tuple[int, Sequence[str]]  # number of the first row, the rows' texts
 Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
+Encoded = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
@@ -118,11 +122,12 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     from eitheror._kernels import tokens
 
     first, texts = raw
-    data, row_ends = _encoded(first, texts, options)
-    starts, lengths, hashes = _token_arrays(len(data), scratch)
+    data, row_starts, row_ends = _encoded(first, texts, options)
+    size = int((row_ends - row_starts).sum())
+    starts, lengths, hashes = _token_arrays(size, scratch)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
-    n = tokens.scan(data, row_ends, classes, starts, lengths, hashes, token_ends)
+    n = tokens.scan(data, row_starts, row_ends, classes, starts, lengths, hashes, token_ends)
     ids, firsts = Table().add(hashes[:n])
     starts, lengths = starts[firsts], lengths[firsts]
     ends = np.zeros(len(firsts), dtype=np.int64)
@@ -147,18 +152,40 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     )
 
 
-def _encoded(
-    first: int, texts: Sequence[str], options: TextOptions
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """UTF-8 of all the rows and where each ends; in one go if a character is always a byte."""
+def _encoded(first: int, texts: Sequence[str], options: TextOptions) -> Encoded:
+    """UTF-8 of all the rows and where each begins and ends; in one go where it is ASCII."""
+    if isinstance(texts, Texts):
+        return _from_buffer(first, texts, options)
     joined = "".join(texts)
     if joined.isascii():
-        row_ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-        return np.frombuffer(normalised(joined, first, options), dtype=np.uint8), row_ends
-    # One by one: a single wide character would make all that is joined wide and slow.
-    lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
-    row_ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
-    return np.frombuffer(b"".join(lines), dtype=np.uint8), row_ends
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        data = normalised(joined, first, options)
+    else:
+        # One by one: a single wide character would make all that is joined wide and slow.
+        lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
+        lengths = np.array([len(line) for line in lines], dtype=np.int64)
+        data = b"".join(lines)
+    ends = np.cumsum(lengths)
+    return np.frombuffer(data, dtype=np.uint8), ends - lengths, ends
+
+
+def _from_buffer(first: int, texts: Texts, options: TextOptions) -> Encoded:
+    """Do the same without a `str` for a text that is ASCII; the others are put at the end."""
+    given, starts, ends = texts.joined()
+    data = given.lower() if options.lowercase else given
+    if not given.isascii() and (options.lowercase or options.nfc):
+        wide = np.zeros(len(given) + 1, dtype=np.int64)
+        np.cumsum(np.frombuffer(given, dtype=np.uint8) > 127, out=wide[1:])
+        rows = np.flatnonzero(wide[starts] < wide[ends])
+        lines = [
+            normalised(given[starts[row] : ends[row]].decode(), first + row, options)
+            for row in rows.tolist()
+        ]
+        starts, ends = starts.copy(), ends.copy()
+        ends[rows] = len(data) + np.cumsum([len(line) for line in lines], dtype=np.int64)
+        starts[rows] = ends[rows] - [len(line) for line in lines]
+        data = b"".join([data, *lines])
+    return np.frombuffer(data, dtype=np.uint8), starts, ends
 
 
 def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -262,6 +289,8 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
     """Cut the texts into chunks of about a million characters; TypeError if one is no str."""
     if isinstance(texts, str):
         raise TypeError("one str came; a list of texts was expected: write [text]")
+    if isinstance(texts, Texts):
+        return _split_buffers(texts, first_row)
     rows = list(texts)
     chunks: list[RawChunk] = []
     first = size = 0
@@ -278,6 +307,33 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
     if first < len(rows) or not chunks:
         chunks.append((first_row + first, rows[first:]))
     return chunks
+
+
+def _split_buffers(texts: Texts, first_row: int) -> list[RawChunk]:
+    """Cut where a buffer ends, if that gives chunks of a fair size."""
+    ends = np.cumsum(texts.ends - texts.starts)
+    stops = np.append(np.flatnonzero(np.diff(texts.which)) + 1, len(texts)).tolist()
+    bounds = [0]
+    for stop in stops:
+        while _size(ends, bounds[-1], stop) > 2 * _CHUNK:
+            enough = ends[bounds[-1]] + _CHUNK
+            bounds.append(int(np.searchsorted(ends, enough)) + 1)
+        if _size(ends, bounds[-1], stop) > _CHUNK // 2:
+            bounds.append(stop)
+    bounds = sorted({*bounds, len(texts)})
+    if len(bounds) < 2:
+        return [(first_row, texts)]
+    return [(first_row + a, texts[a:b]) for a, b in pairwise(bounds)]
+
+
+def _size(ends: NDArray[np.int64], first: int, last: int) -> int:
+    """Bytes of the rows from `first` to before `last`, the very first of them left out."""
+    return int(ends[last - 1] - ends[first]) if first < last else 0
+
+
+def n_characters(texts: Sequence[str]) -> int:
+    """Characters of texts; of `Texts`, bytes."""
+    return texts.n_bytes if isinstance(texts, Texts) else sum(map(len, texts))
 
 
 def n_threads(n_jobs: int) -> int:

@@ -29,6 +29,7 @@ from eitheror.text.chunks import (
     frequent_buckets,
     in_threads,
     inverse_frequencies,
+    n_characters,
     n_threads,
     normalised,
     read_chunk,
@@ -162,7 +163,7 @@ class Featurizer:
             As `fit`.
         """
         chunks = split_chunks(texts, first_row)
-        if len(chunks) == 1 and sum(map(len, chunks[0][1])) < _SMALL:
+        if len(chunks) == 1 and n_characters(chunks[0][1]) < _SMALL:
             return self._rows(self._transform_plain(*chunks[0]), weigh_plain)
         return self._transform_compiled(chunks, n_jobs)
 
