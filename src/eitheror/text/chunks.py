@@ -7,11 +7,13 @@ so the vocabulary and every row come out the same however many threads there are
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from mmap import mmap
 from numbers import Integral
 from threading import local
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ __all__ = [
     "Table",
     "encoded",
     "frequent_buckets",
+    "gathered",
     "in_threads",
     "inverse_frequencies",
     "n_characters",
@@ -69,6 +72,11 @@ class Chunk:
     subwords: NDArray[np.int32]  # buckets
 
 
+def _returnable(n: int) -> NDArray[np.int32]:
+    """Return an empty int32 array whose memory goes back to the system as soon as it is freed."""
+    return np.frombuffer(mmap(-1, 4 * max(n, 1)), dtype=np.int32)[:n]
+
+
 class Table:
     """64-bit hashes numbered by first occurrence; at most half full."""
 
@@ -80,7 +88,7 @@ class Table:
         """Ids of the hashes, and where in `hashes` each new id came first."""
         from eitheror._kernels import tokens
 
-        ids = np.empty(len(hashes), dtype=np.int32)
+        ids = _returnable(len(hashes))
         position = 0
         firsts: list[NDArray[np.int64]] = []
         while True:
@@ -252,7 +260,9 @@ def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> 
     if not options.has_ngrams:
         return np.empty(0, dtype=np.int32)
     groups = [chunks[start::n_jobs] for start in range(min(n_jobs, len(chunks)))]
-    total = np.sum(in_threads(partial(_bucket_counts, options=options), groups, n_jobs), axis=0)
+    total, *others = in_threads(partial(_bucket_counts, options=options), groups, n_jobs)
+    for counts in others:
+        total += counts
     kept = np.flatnonzero(total >= options.ngram_min_count)
     return kept[np.argsort(-total[kept].astype(np.int64), kind="stable")].astype(np.int32)
 
@@ -356,3 +366,35 @@ def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> li
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
         return list(threads.map(work, items))
+
+
+def gathered(
+    fill: Callable[[_T], Filled], items: list[_T], n_jobs: int, n_rows: int, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Rows of all items, one after the other: where each ends, and at most `most` features.
+
+    `items` is emptied on the way: what an item holds is free when its rows are there.
+    """
+    row_ends = np.empty(n_rows, dtype=np.int64)
+    indices = np.empty(most, dtype=np.int32)  # pages that no row reaches are never backed by memory
+    row = n = 0
+    for ends, features, _ in _one_after_the_other(fill, items, n_jobs):
+        np.add(ends, n, out=row_ends[row : row + len(ends)])
+        indices[n : n + len(features)] = features
+        row, n = row + len(ends), n + len(features)
+    return row_ends, indices[:n]
+
+
+def _one_after_the_other(work: Callable[[_T], _R], items: list[_T], n_jobs: int) -> Iterator[_R]:
+    """Results of `work` in order; each thread is at most two items ahead."""
+    items.reverse()
+    if n_jobs == 1 or len(items) == 1:
+        while items:
+            yield work(items.pop())
+        return
+    with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
+        waiting: deque[Future[_R]] = deque()
+        while items or waiting:
+            while items and len(waiting) < 2 * n_jobs:
+                waiting.append(threads.submit(work, items.pop()))
+            yield waiting.popleft().result()

@@ -27,6 +27,7 @@ from eitheror.text.chunks import (
     RawChunk,
     Table,
     frequent_buckets,
+    gathered,
     in_threads,
     inverse_frequencies,
     n_characters,
@@ -134,6 +135,11 @@ class Featurizer:
         featurizer = cls(options, *words, buckets, None)
         _ = featurizer._bucket_rows  # made once, before several threads ask for it
         items = list(zip(chunks, word_rows, strict=True))
+        if options.weighting == "mean":
+            most = sum(map(featurizer._most, chunks))
+            del chunks, word_rows  # a chunk goes when its rows are there
+            filled = gathered(featurizer._fill, items, n_jobs, len(texts), most)
+            return featurizer, featurizer._rows((*filled, None), weigh_plain)
         parts = in_threads(featurizer._fill, items, n_jobs)
         if options.weighting == "tfidf":
             idf = inverse_frequencies(
@@ -319,16 +325,20 @@ class Featurizer:
             rows += self._rows_of_buckets(buckets)
         return h, rows
 
-    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
-        from eitheror._kernels import tokens
-
-        chunk, word_rows = item
+    def _most(self, chunk: Chunk) -> int:
+        """Return how many features the rows of a chunk have at most."""
         n_subwords = np.diff(chunk.subword_ends, prepend=0)
-        most = (
+        return (
             len(chunk.token_ends) * self._bias
             + len(chunk.ids) * self.options.word_ngrams
             + int(chunk.counts @ n_subwords)
         )
+
+    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
+        from eitheror._kernels import tokens
+
+        chunk, word_rows = item
+        most = self._most(chunk)
         row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
         indices = np.empty(most, dtype=np.int32)
         n = tokens.fill(
