@@ -89,6 +89,7 @@ JSON = [
     b'{"text": "t", "odd": 1}',
     b'{"text": "t", "meta": {"u": 1}, "_k": 2}', b'{"features": [1, 2], "label": "a"}', b"{",
     b'{"text": "t", "label": "a"', b'{"text": "t", "label": "a"} x', b"[1]", b'"x"', b"nan",
+    b'{"text": "t", "label": "a", "id":\n{}}', b'{"text": "t", "label": "a", "id": {}}',
     b'{"text": "t", "label": "a"}{"text": "t", "label": "a"}', b'{"text": "\xff", "label": "a"}',
     b'{"text": "\\ud800", "label": "a"}', '{"text": "où", "label": "é"}'.encode(),
     b'{"text": "\\u00e9\\n", "label": "a"}\r', b'{"text": "t", "label": "a", "id": [1]}',

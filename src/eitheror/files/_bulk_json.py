@@ -10,6 +10,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -101,7 +102,7 @@ class _Decoder:
             "Line", fields, rename=keys.get, forbid_unknown_fields=True, gc=False
         )
         self._row = row
-        self._decode = msgspec.json.Decoder(row).decode
+        self._decoder = msgspec.json.Decoder(row)
         self._labelled = labelled
 
     @classmethod
@@ -126,8 +127,9 @@ class _Decoder:
 
     def columns(self, lines: list[bytes]) -> Columns:
         """Return the lines by column; they count from 0."""
-        rows, odd = self._rows(lines)
-        self._mark_twice(lines, rows, odd)
+        data = b"".join(lines)
+        rows, odd = self._all_rows(data, lines) or self._rows(lines)
+        self._mark_twice(data, lines, rows, odd)
         columns = Columns(
             np.arange(len(lines)),
             [row.text for row in rows],
@@ -139,29 +141,47 @@ class _Decoder:
         columns.odd = sorted(odd)
         return columns
 
+    def _all_rows(self, data: bytes, lines: list[bytes]) -> tuple[list[Any], set[int]] | None:
+        """Decode all lines at once; None if one of them is odd."""
+        # No string goes over a line break, so a line that begins with { begins an object. As no
+        # object holds another, there are as many objects as lines only if each line is one.
+        if any(line[:1] != b"{" for line in lines):
+            return None
+        try:
+            rows = self._decoder.decode_lines(data)
+        except ValueError:
+            return None
+        for role in self._roles:
+            if not _NESTED.isdisjoint(map(type, map(attrgetter(role), rows))):
+                return None
+        return (rows, set()) if len(rows) == len(lines) else None
+
     def _rows(self, lines: list[bytes]) -> tuple[list[Any], set[int]]:
         """Decode the lines; in place of an odd one stands a row without anything."""
-        decode, rows, odd = self._decode, [], set()
+        decode = self._decoder.decode
+        rows: list[Any] = []
+        odd: set[int] = set()
         empty = self._row(**dict.fromkeys(self._roles, None) | {"text": ""})
         for i, line in enumerate(lines):
             try:
                 rows.append(decode(line))
-            except (msgspec.DecodeError, ValueError):
+            except ValueError:
                 rows.append(empty)
                 odd.add(i)
         return rows, odd
 
-    def _mark_twice(self, lines: list[bytes], rows: list[Any], odd: set[int]) -> None:
+    def _mark_twice(self, data: bytes, lines: list[bytes], rows: list[Any], odd: set[int]) -> None:
         """Mark lines with more keys than fields: one stands there twice, or in the text."""
-        found = [len(_KEY.findall(line)) for line in lines]
-        if not self._optional:
-            n_keys = len(self._roles)
-            odd.update(i for i, n in enumerate(found) if n != n_keys)
-            return
-        for i, row in enumerate(rows):
-            absent = sum(getattr(row, role) is msgspec.UNSET for role in self._optional)
-            if found[i] != len(self._roles) - absent:
-                odd.add(i)
+        wanted = np.full(len(rows), len(self._roles))
+        for role in self._optional:
+            absent = [getattr(row, role) is msgspec.UNSET for row in rows]
+            wanted -= np.array(absent, dtype=np.int64)
+        if not odd and len(_KEY.findall(data)) == wanted.sum():
+            return  # no line has fewer than it has fields
+        ends = np.cumsum([len(line) for line in lines])
+        places = [match.start() for match in _KEY.finditer(data)]
+        found = np.bincount(np.searchsorted(ends, places, side="right"), minlength=len(rows))
+        odd.update(np.flatnonzero(found != wanted).tolist())
 
     def _labels(self, rows: list[Any], odd: set[int]) -> list[Any]:
         if not self._labelled or "label" not in self._roles:

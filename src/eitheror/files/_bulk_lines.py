@@ -21,7 +21,8 @@ from eitheror.files._streams import Source, lines_of
 
 __all__ = ["fasttext_pieces", "is_utf8", "line_bounds", "text_pieces"]
 
-_WINDOWS: Final = (32, 128)  # bytes that a label, its prefix and what ends it may take
+_WINDOWS: Final = (16, 128)  # bytes that the name of a label and what ends it may take
+_LONGEST_PREFIX: Final = 32
 _GAP: Final = 3  # signs of white space before a label or the text
 _ENDS: Final = np.zeros(256, dtype=bool)
 _ENDS[[ord(c) for c in SPACE + "\n"]] = True
@@ -49,7 +50,7 @@ def fasttext_pieces(source: Source, reading: Reading) -> Pieces:
     reader = LineReader(source.name, reading)
     statements = Statements()
     prefix = reading.options.prefix.encode()
-    quick = len(prefix) < _WINDOWS[0] // 2 and b"\0" not in prefix
+    quick = len(prefix) <= _LONGEST_PREFIX and b"\0" not in prefix
 
     def resolve(head: bytes, line: int) -> Found:
         return reader.label(head.decode())
@@ -134,8 +135,7 @@ def _split(
         odd |= text >= last
         odd[~odd] |= signs[text[~odd]] == 13  # may be white space only
         _mark_inside(data, prefix, heads, odd)
-        bounds = zip(starts[rows].tolist(), heads.label_end.tolist(), strict=True)
-        labels: list[Any] = [data[start:end] for start, end in bounds]
+        labels: list[Any] = heads.texts()
     else:
         odd |= text > last
         labels = [None] * len(rows)
@@ -168,8 +168,10 @@ class _Heads:
     def __init__(
         self, data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], prefix: bytes
     ) -> None:
-        self.signs = np.frombuffer(data + bytes(_WINDOWS[-1]), dtype=np.uint8)
-        self.prefix = np.frombuffer(prefix, dtype=np.uint8)
+        self.signs = np.frombuffer(
+            data + bytes(_WINDOWS[-1] + _LONGEST_PREFIX + _GAP), dtype=np.uint8
+        )
+        self.prefix = prefix
         self.starts = starts
         self.ends = ends
         self.position = starts.copy()
@@ -195,6 +197,19 @@ class _Heads:
             left = left[~odd[left]]
         return odd
 
+    def texts(self) -> list[bytes]:
+        """Return the labels of each line, from its beginning to the end of the last of them."""
+        lengths = self.label_end - self.starts
+        size = int(lengths.max(initial=0))
+        if not 0 < size <= _WINDOWS[-1]:
+            bounds = zip(self.starts.tolist(), self.label_end.tolist(), strict=True)
+            data = self.signs.tobytes()
+            return [data[start:end] for start, end in bounds]
+        signs = self._spans(size)[self.starts].view(np.uint8).reshape(-1, size)
+        signs *= np.arange(size) < lengths[:, None]
+        found: list[bytes] = signs.view(f"S{size}")[:, 0].tolist()
+        return found
+
     def _skip_space(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Step over white space; return where there is too much of it."""
         space = _SPACES[self.signs[self.position[rows]]]
@@ -207,23 +222,22 @@ class _Heads:
         return left
 
     def _at_prefix(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        size = len(self.prefix)
-        found: NDArray[np.bool_] = (self._window(self.position[rows], size) == self.prefix).all(1)
+        found: NDArray[np.bool_] = self._spans(len(self.prefix))[self.position[rows]] == self.prefix
         return found
 
     def _read_label(
         self, rows: NDArray[np.int64], size: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Step over labels that end in a window; return (rows where one does, other rows)."""
-        stops = _ENDS[self._window(self.position[rows], size)]
+        behind = self.position[rows] + len(self.prefix)
+        stops = _ENDS[self._spans(size)[behind].view(np.uint8).reshape(-1, size)]
         first = stops.argmax(axis=1)
-        found = first > 0
+        found = stops[np.arange(len(rows)), first]
         done = rows[found]
-        self.label_end[done] = self.position[done] = self.position[done] + first[found]
+        self.label_end[done] = self.position[done] = behind[found] + first[found]
         return done, rows[~found]
 
-    def _window(self, positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-        """Return the bytes from each position on, as an array of shape (n, size)."""
+    def _spans(self, size: int) -> NDArray[Any]:
+        """Return the `size` bytes from each position on; zeros at their end are not compared."""
         shape = (len(self.signs) - size + 1,)
-        spans: NDArray[Any] = np.ndarray(shape, f"V{size}", self.signs, strides=(1,))
-        return spans[positions].view(np.uint8).reshape(-1, size)
+        return np.ndarray(shape, f"S{size}", self.signs, strides=(1,))

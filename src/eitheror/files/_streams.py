@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Self, cast
 
+import numpy as np
+
 from eitheror.labels import DataError
 
 __all__ = [
@@ -42,6 +44,7 @@ _BROKEN: Final = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What the decompressors raise for a damaged file."""
 _CHUNK: Final = 1 << 18
 _BLOCK: Final = 1 << 20
+_LINE_END: Final = ord("\n")
 
 
 def show_path(path: object) -> str:
@@ -74,7 +77,7 @@ class Source:
         self.path = path
         self.name = show_path(path)
         self.stream: IO[bytes]
-        self._step = _CHUNK
+        self._step = _BLOCK
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -122,19 +125,23 @@ class Source:
                 data = read(self._step)
             except _BROKEN as error:
                 data, failure = b"", error
-            parts.append(data)
             size += len(data)
             if data and (size < _BLOCK or b"\n" not in data):
+                parts.append(data)
                 continue
-            block, end, rest = b"".join(parts).rpartition(b"\n")
-            block += end
-            if not data and failure is None:
-                block, rest = block + rest, b""
+            if data:
+                end = data.rfind(b"\n") + 1
+                block, rest = b"".join([*parts, memoryview(data)[:end]]), data[end:]
+            elif failure is None:
+                block, rest = b"".join(parts), b""
+            else:
+                block = b"".join(parts)
+                block, rest = block[: block.rfind(b"\n") + 1], b""
             if line == 1:
                 block = self._without_mark(block)
             if block:
                 yield line, block
-            line += block.count(b"\n")
+            line += int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END))
             if failure is not None:
                 raise self._broken(failure, line - 1) from None
             if not data:
