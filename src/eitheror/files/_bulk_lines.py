@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror.files._batches import Columns, Pieces, Statements, in_turns
+from eitheror.files._cells import cut_out
 from eitheror.files._fasttext import SPACE, LineReader, text_row
 from eitheror.files._rows import Reading, Row, rows_of
 from eitheror.files._statements import Found
@@ -135,7 +136,7 @@ def _split(
         odd |= text >= last
         odd[~odd] |= signs[text[~odd]] == 13  # may be white space only
         _mark_inside(data, prefix, heads, odd)
-        labels: list[Any] = heads.texts()
+        labels: list[Any] = cut_out(data, heads.starts, heads.label_end)
     else:
         odd |= text > last
         labels = [None] * len(rows)
@@ -196,19 +197,6 @@ class _Heads:
             left = np.concatenate([quick, found])
             left = left[~odd[left]]
         return odd
-
-    def texts(self) -> list[bytes]:
-        """Return the labels of each line, from its beginning to the end of the last of them."""
-        lengths = self.label_end - self.starts
-        size = int(lengths.max(initial=0))
-        if not 0 < size <= _WINDOWS[-1]:
-            bounds = zip(self.starts.tolist(), self.label_end.tolist(), strict=True)
-            data = self.signs.tobytes()
-            return [data[start:end] for start, end in bounds]
-        signs = self._spans(size)[self.starts].view(np.uint8).reshape(-1, size)
-        signs *= np.arange(size) < lengths[:, None]
-        found: list[bytes] = signs.view(f"S{size}")[:, 0].tolist()
-        return found
 
     def _skip_space(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Step over white space; return where there is too much of it."""

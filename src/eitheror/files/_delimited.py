@@ -22,21 +22,19 @@ from eitheror.files._streams import Source
 from eitheror.labels import STATEMENT_KEYS, DataError, Label, exact, suggest
 
 __all__ = [
-    "LONGEST_CELL",
     "LONGEST_RECORD",
     "Cells",
     "Layout",
     "cell_value",
-    "csv_problem",
+    "csv_cells",
     "layout_of",
     "read_delimited",
-    "runaway",
     "separator_of",
     "tab_cells",
 ]
 
 LONGEST_RECORD: Final = 100_000
-LONGEST_CELL: Final = 2**31 - 1
+_LONGEST_CELL: Final = 2**31 - 1
 _NUMBERS: Final = ("voters", "trust")
 
 Cells = tuple[int, list[str] | Exception]
@@ -46,7 +44,8 @@ def read_delimited(source: Source, reading: Reading, kind: str) -> Iterator[Row]
     """Yield the rows of a table; `kind` is "csv" or "tsv"."""
     sep = separator_of(reading.options, kind)
     # with a tab between the cells there is no quoting, whatever the file is called
-    cells = tab_cells(source.lines()) if sep == "\t" else _csv_cells(source, sep)
+    lines = source.lines()
+    cells = tab_cells(lines) if sep == "\t" else csv_cells(lines, source.name, sep)
     layout = layout_of(source.name, cells, reading, sep)
     if layout is not None:
         yield from rows_of(source.name, layout.first, layout.row)
@@ -115,11 +114,11 @@ def tab_cells(lines: Iterable[tuple[int, bytes]]) -> Iterator[Cells]:
 class _TextLines:
     """Feeds decoded lines to the CSV parser and remembers where the record began."""
 
-    def __init__(self, source: Source) -> None:
-        self._lines = source.lines()
-        self.name = source.name
+    def __init__(self, lines: Iterable[tuple[int, bytes]], name: str) -> None:
+        self._lines = iter(lines)
+        self.name = name
         self.line = 0
-        self.start = 1
+        self.start = 0  # where the record began; 0 between records
         self.bad: ValueError | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -127,8 +126,13 @@ class _TextLines:
 
     def __next__(self) -> str:
         self.line, raw = next(self._lines)
+        self.start = self.start or self.line
         if self.line - self.start > LONGEST_RECORD:
-            raise runaway(self.name, self.start)
+            raise DataError(
+                f"{self.name}:{self.start}",
+                f"a quoted cell begins here and does not end within {LONGEST_RECORD:,} lines; "
+                'close it with ", and write a quotation mark inside a cell twice',
+            )
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -136,41 +140,32 @@ class _TextLines:
             return raw.decode("utf-8", "replace")
 
 
-def runaway(file: str, line: int) -> DataError:
-    """Return what to say about a quoted cell that begins in a line and does not end."""
-    return DataError(
-        f"{file}:{line}",
-        f"a quoted cell begins here and does not end within {LONGEST_RECORD:,} lines; "
-        'close it with ", and write a quotation mark inside a cell twice',
-    )
-
-
-def _csv_cells(source: Source, sep: str) -> Iterator[Cells]:
-    lines = _TextLines(source)
+def csv_cells(numbered: Iterable[tuple[int, bytes]], file: str, sep: str) -> Iterator[Cells]:
+    """Yield the cells of each record; what cannot be read is an exception."""
+    lines = _TextLines(numbered, file)
     parser = csv.reader(lines, delimiter=sep, strict=True)
     while True:
-        lines.start, lines.bad = lines.line + 1, None
+        lines.start, lines.bad = 0, None
         try:
             cells: list[str] | Exception = _next_record(parser)
         except StopIteration:
             return
         except csv.Error as error:
-            cells = ValueError(csv_problem(str(error), sep))
+            cells = ValueError(_csv_problem(str(error), sep))
         if cells or lines.bad is not None:
             yield lines.start, lines.bad or cells
 
 
 def _next_record(parser: Iterator[list[str]]) -> list[str]:
     """Return the next record, however long; the limit that other users of csv set stays theirs."""
-    limit = csv.field_size_limit(LONGEST_CELL)
+    limit = csv.field_size_limit(_LONGEST_CELL)
     try:
         return next(parser)
     finally:
         csv.field_size_limit(limit)
 
 
-def csv_problem(message: str, sep: str) -> str:
-    """Return what to say about a record that the parser refuses."""
+def _csv_problem(message: str, sep: str) -> str:
     if "end of data" in message:
         return (
             "a quoted cell begins in this row and never ends; "
