@@ -6,7 +6,9 @@ so the vocabulary and every row come out the same however many threads there are
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,6 +50,7 @@ __all__ = [
 
 MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
 _CHUNK = 1 << 20  # characters
+_LARGE = 1 << 22  # features
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -72,9 +75,10 @@ class Chunk:
     subwords: NDArray[np.int32]  # buckets
 
 
-def _returnable(n: int) -> NDArray[np.int32]:
-    """Return an empty int32 array whose memory goes back to the system as soon as it is freed."""
-    return np.frombuffer(mmap(-1, 4 * max(n, 1)), dtype=np.int32)[:n]
+def _returnable(n: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return zeros whose memory goes back to the system as soon as they are freed."""
+    found: NDArray[Any] = np.frombuffer(mmap(-1, max(n, 1) * np.dtype(dtype).itemsize), dtype)
+    return found[:n]
 
 
 class Table:
@@ -88,7 +92,7 @@ class Table:
         """Ids of the hashes, and where in `hashes` each new id came first."""
         from eitheror._kernels import tokens
 
-        ids = _returnable(len(hashes))
+        ids = _returnable(len(hashes), np.int32)
         position = 0
         firsts: list[NDArray[np.int64]] = []
         while True:
@@ -202,7 +206,11 @@ def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], N
     arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None
     arrays = getattr(scratch, "arrays", None)
     if arrays is None or len(arrays[0]) < n:
-        arrays = np.empty(n, np.int64), np.empty(n, np.int32), np.empty(n, np.uint64)
+        arrays = (
+            _returnable(n, np.int64),
+            _returnable(n, np.int32),
+            _returnable(n, np.uint64),
+        )
         scratch.arrays = arrays
     return arrays
 
@@ -270,7 +278,7 @@ def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> 
 def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.uint32]:
     from eitheror._kernels import tokens
 
-    counts = np.zeros(options.bucket, dtype=np.uint32)
+    counts = _returnable(options.bucket, np.uint32)
     for chunk in chunks:
         tokens.count(
             chunk.ids,
@@ -382,7 +390,17 @@ def gathered(
         np.add(ends, n, out=row_ends[row : row + len(ends)])
         indices[n : n + len(features)] = features
         row, n = row + len(ends), n + len(features)
+    if most > _LARGE:
+        _trim()
     return row_ends, indices[:n]
+
+
+def _trim() -> None:
+    """Give the memory that the tokenised chunks took back to the system, where glibc keeps it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _one_after_the_other(work: Callable[[_T], _R], items: list[_T], n_jobs: int) -> Iterator[_R]:

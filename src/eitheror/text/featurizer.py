@@ -139,7 +139,8 @@ class Featurizer:
             most = sum(map(featurizer._most, chunks))
             del chunks, word_rows  # a chunk goes when its rows are there
             filled = gathered(featurizer._fill, items, n_jobs, len(texts), most)
-            return featurizer, featurizer._rows((*filled, None), weigh_plain)
+            rows = featurizer._rows((*filled, None), weigh_plain)
+            return cls(options, *words, buckets, None), rows  # without the table of buckets
         parts = in_threads(featurizer._fill, items, n_jobs)
         if options.weighting == "tfidf":
             idf = inverse_frequencies(
