@@ -22,7 +22,7 @@ from eitheror.labels import DataError, Labels, LabelsBuilder, RowError
 from eitheror.labels._build import Store
 from eitheror.text.sequence import Texts, TextsBuilder
 
-__all__ = ["BY_SUFFIX", "Block", "Collector", "Table"]
+__all__ = ["BY_SUFFIX", "Block", "Collector", "Table", "check_labels"]
 
 _TEXT_AFTER_FEATURES: Final = "a text, but the rows before it have features"
 BY_SUFFIX: Final = {
@@ -279,7 +279,7 @@ class Collector:
         )
         table = table if rows is None else _take(table, rows, labels)
         if self.options.need_labels and not self.options.unlabelled:
-            _check_labels(labels, name, self.options)
+            check_labels(labels, name, self.options)
         return table
 
     def _labels(self, reading: Reading) -> tuple[Labels, NDArray[np.int64] | None]:
@@ -330,7 +330,7 @@ def _no_label(name: str, options: ReadOptions) -> str:
     )
 
 
-def _check_labels(labels: Labels, name: str, options: ReadOptions) -> None:
+def check_labels(labels: Labels, name: str, options: ReadOptions) -> None:
     """Refuse a data set from which nothing can be learnt."""
     if len(labels) and not labels.kinds.any():
         raise DataError(name, _no_label(name, options))

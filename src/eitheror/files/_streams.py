@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, Self, cast
+from typing import IO, Any, BinaryIO, Final, Self, TypeVar, cast
 
 import numpy as np
 
@@ -44,6 +44,7 @@ _BROKEN: Final = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What the decompressors raise for a damaged file."""
 _CHUNK: Final = 1 << 18
 _BLOCK: Final = 1 << 20
+_T = TypeVar("_T")
 _LINE_END: Final = ord("\n")
 
 
@@ -78,6 +79,7 @@ class Source:
         self.name = show_path(path)
         self.stream: IO[bytes]
         self._step = _BLOCK
+        self._packed = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -116,7 +118,13 @@ class Source:
             raise self._broken(error, number) from None
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (line number of its first line, many whole lines); the last may lack its end."""
+        """Yield (line number of its first line, many whole lines); the last may lack its end.
+
+        A packed file is unpacked one block ahead, in a thread.
+        """
+        return _ahead(self._blocks()) if self._packed else self._blocks()
+
+    def _blocks(self) -> Iterator[tuple[int, bytes]]:
         read = getattr(self.stream, "read1", self.stream.read)
         line, parts, size = 1, [], 0
         data, failure = b"", None
@@ -192,7 +200,7 @@ class Source:
         if kind is None:
             return cast("IO[bytes]", stream)
         # a damaged file gives as many of its rows as when it is read by lines
-        self._step = io.DEFAULT_BUFFER_SIZE
+        self._step, self._packed = io.DEFAULT_BUFFER_SIZE, True
         unpacked: Any
         if kind == "gzip":
             unpacked = gzip.GzipFile(fileobj=stream)
@@ -204,6 +212,17 @@ class Source:
             unpacked = io.BufferedReader(_ZstdReader(stream, self.name), _CHUNK)
             self._step = _CHUNK
         return cast("IO[bytes]", self._stack.enter_context(unpacked))
+
+
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Yield the items while a thread makes the next one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, items, None)
+            yield item
 
 
 def lines_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
