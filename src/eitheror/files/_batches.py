@@ -76,6 +76,24 @@ class Batch:
     ids: Sequence[Any] | None = None
     extra: dict[str, Sequence[Any]] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def part(self, first: int, last: int) -> Batch:
+        """Return the rows from `first` up to `last`."""
+        rows = slice(first, last)
+        data, starts, ends = self.texts
+        return Batch(
+            self.file,
+            self.lines[rows],
+            (data, starts[rows], ends[rows]),
+            self.found,
+            self.labels[rows],
+            None if self.weight is None else self.weight[rows],
+            None if self.ids is None else self.ids[rows],
+            {name: values[rows] for name, values in self.extra.items()},
+        )
+
 
 Pieces = Iterator[Batch | Row]
 
