@@ -40,6 +40,7 @@ LAYERS = {
 SAME_LAYER = {
     ("decide", "_kernels"),
     ("decide", "text"),  # threads
+    ("files", "text"),  # texts as they are read
     ("text", "_kernels"),
     ("losses", "_kernels"),
     ("training", "model"),

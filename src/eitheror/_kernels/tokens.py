@@ -72,6 +72,7 @@ def _decode(data: Any, pos: Any) -> Any:
 @_jit
 def scan(
     data: NDArray[np.uint8],
+    row_starts: NDArray[np.int64],
     row_ends: NDArray[np.int64],
     classes: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -85,9 +86,9 @@ def scan(
     `classes` stands for every code point beyond the table. `data` must be valid UTF-8.
     """
     n = np.uintp(0)
-    pos = np.uintp(0)
     beyond = np.uintp(len(classes) - 1)
     for row in range(len(row_ends)):
+        pos = np.uintp(row_starts[row])
         end = np.uintp(row_ends[row])
         start = pos
         h = _BASIS

@@ -38,6 +38,7 @@ def read_for_model(model: Model, file: str | list[str], layout: FileOptions) -> 
     """
     from eitheror import files
     from eitheror.labels import DataError
+    from eitheror.text import Texts
 
     keywords = keywords_for(model, layout)
     if "classes_file" not in keywords:
@@ -45,7 +46,7 @@ def read_for_model(model: Model, file: str | list[str], layout: FileOptions) -> 
     table = files.read_table(file, task=model.task, need_labels=False, **keywords)
     if not len(table):
         raise DataError(name_of(file), "there is no row left to work on")
-    _check_kind(model, isinstance(table.inputs, list), table.where(0))
+    _check_kind(model, isinstance(table.inputs, Texts), table.where(0))
     return table
 
 

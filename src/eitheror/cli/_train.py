@@ -437,10 +437,11 @@ def _read_valid(valid: str, table: Table, layout: FileOptions) -> Table:
 def _check_alike(inputs: Any, held_out: Table) -> None:
     """Refuse held-out rows that are not of the kind and width of the training rows."""
     from eitheror.labels import DataError
+    from eitheror.text import Texts
 
     if not len(held_out):
         return
-    texts, came_texts = isinstance(inputs, list), isinstance(held_out.inputs, list)
+    texts, came_texts = isinstance(inputs, Texts), isinstance(held_out.inputs, Texts)
     where = held_out.where(0)
     if texts != came_texts:
         wanted, came = ("texts", "numbers") if texts else ("numbers", "texts")
@@ -456,6 +457,8 @@ def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels, Any]:
     """Return the held-out rows that name no class which the training files lack, with weights."""
     import numpy as np
 
+    from eitheror.text import Texts
+
     labels, weight = held_out.labels, held_out.weight
     if weight is None:
         weight = np.ones(len(labels))
@@ -464,7 +467,7 @@ def _watched(held_out: Table, n_classes: int) -> tuple[Any, Labels, Any]:
     new = set(labels.classes[n_classes:])
     rows = np.array([i for i, label in enumerate(labels) if not new & set(label.named)], dtype=int)
     texts = held_out.inputs
-    chosen = [texts[row] for row in rows] if isinstance(texts, list) else texts[rows]
+    chosen = texts.take(rows) if isinstance(texts, Texts) else texts[rows]
     return chosen, labels[rows].with_classes(labels.classes[:n_classes]), weight[rows]
 
 

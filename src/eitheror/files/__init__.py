@@ -6,18 +6,21 @@ Every error names the file, the line and what to write instead. What a format ca
 when writing, with the row and a format that can.
 """
 
+from eitheror.files._collect import Block, Table
 from eitheror.files._options import FORMATS, ReadOptions
 from eitheror.files._rows import Row
 from eitheror.files._streams import open_lines, open_output
-from eitheror.files._table import Table, iter_rows, read, read_table
+from eitheror.files._table import iter_blocks, iter_rows, read, read_table
 from eitheror.files._write import WRITE_FORMATS, write
 
 __all__ = [
     "FORMATS",
     "WRITE_FORMATS",
+    "Block",
     "ReadOptions",
     "Row",
     "Table",
+    "iter_blocks",
     "iter_rows",
     "open_lines",
     "open_output",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +21,19 @@ from eitheror.files._statements import Found, Problem
 from eitheror.files._streams import Source
 from eitheror.labels import STATEMENT_KEYS, DataError, Label, exact, suggest
 
-__all__ = ["cell_value", "read_delimited"]
+__all__ = [
+    "LONGEST_RECORD",
+    "Cells",
+    "Layout",
+    "cell_value",
+    "csv_cells",
+    "layout_of",
+    "read_delimited",
+    "separator_of",
+    "tab_cells",
+]
 
-_LONGEST_RECORD: Final = 100_000
+LONGEST_RECORD: Final = 100_000
 _LONGEST_CELL: Final = 2**31 - 1
 _NUMBERS: Final = ("voters", "trust")
 
@@ -32,28 +42,40 @@ Cells = tuple[int, list[str] | Exception]
 
 def read_delimited(source: Source, reading: Reading, kind: str) -> Iterator[Row]:
     """Yield the rows of a table; `kind` is "csv" or "tsv"."""
-    options = reading.options
-    sep = options.sep or ("\t" if kind == "tsv" else ",")
+    sep = separator_of(reading.options, kind)
     # with a tab between the cells there is no quoting, whatever the file is called
-    cells = _tab_cells(source) if sep == "\t" else _csv_cells(source, sep)
+    lines = source.lines()
+    cells = tab_cells(lines) if sep == "\t" else csv_cells(lines, source.name, sep)
+    layout = layout_of(source.name, cells, reading, sep)
+    if layout is not None:
+        yield from rows_of(source.name, layout.first, layout.row)
+        yield from rows_of(source.name, cells, layout.row)
+
+
+def separator_of(options: ReadOptions, kind: str) -> str:
+    """Return what stands between the cells of a "csv" or "tsv" file."""
+    return options.sep or ("\t" if kind == "tsv" else ",")
+
+
+def layout_of(file: str, cells: Iterator[Cells], reading: Reading, sep: str) -> Layout | None:
+    """Take the header off the cells; None if there is no row at all."""
+    options = reading.options
     header: list[str] | None = None
     if not options.no_header:
         line, found = next(cells, (1, None))
         if isinstance(found, Exception):
-            raise DataError(f"{source.name}:{line}", str(found))
+            raise DataError(f"{file}:{line}", str(found))
         if found is None:
-            return
+            return None
         header = found
-    first = None if header is not None else next(cells, None)
-    if header is None:
-        if first is None:
-            return
-        width = len(first[1]) if isinstance(first[1], list) else 0
-        header = [str(i + 1) for i in range(width)]
-    layout = _Layout(source.name, _names(source.name, header, options), reading, sep)
-    if first is not None:
-        yield from rows_of(source.name, [first], layout.row)
-    yield from rows_of(source.name, cells, layout.row)
+    if header is not None:
+        return Layout(file, _names(file, header, options), reading, sep)
+    first = next(cells, None)
+    if first is None:
+        return None
+    width = len(first[1]) if isinstance(first[1], list) else 0
+    names = [str(i + 1) for i in range(width)]
+    return Layout(file, _names(file, names, options), reading, sep, [first])
 
 
 def _names(file: str, header: Sequence[str], options: ReadOptions) -> list[str]:
@@ -78,8 +100,9 @@ def _names(file: str, header: Sequence[str], options: ReadOptions) -> list[str]:
 # -- from lines to cells -----------------------------------------------------------------------
 
 
-def _tab_cells(source: Source) -> Iterator[Cells]:
-    for line, raw in source.lines():
+def tab_cells(lines: Iterable[tuple[int, bytes]]) -> Iterator[Cells]:
+    """Yield the cells of each line; what cannot be read is an exception."""
+    for line, raw in lines:
         if not raw.strip(b"\r\n"):
             continue
         try:
@@ -91,11 +114,11 @@ def _tab_cells(source: Source) -> Iterator[Cells]:
 class _TextLines:
     """Feeds decoded lines to the CSV parser and remembers where the record began."""
 
-    def __init__(self, source: Source) -> None:
-        self._lines = source.lines()
-        self.name = source.name
+    def __init__(self, lines: Iterable[tuple[int, bytes]], name: str) -> None:
+        self._lines = iter(lines)
+        self.name = name
         self.line = 0
-        self.start = 1
+        self.start = 0  # where the record began; 0 between records
         self.bad: ValueError | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -103,10 +126,11 @@ class _TextLines:
 
     def __next__(self) -> str:
         self.line, raw = next(self._lines)
-        if self.line - self.start > _LONGEST_RECORD:
+        self.start = self.start or self.line
+        if self.line - self.start > LONGEST_RECORD:
             raise DataError(
                 f"{self.name}:{self.start}",
-                f"a quoted cell begins here and does not end within {_LONGEST_RECORD:,} lines; "
+                f"a quoted cell begins here and does not end within {LONGEST_RECORD:,} lines; "
                 'close it with ", and write a quotation mark inside a cell twice',
             )
         try:
@@ -116,11 +140,12 @@ class _TextLines:
             return raw.decode("utf-8", "replace")
 
 
-def _csv_cells(source: Source, sep: str) -> Iterator[Cells]:
-    lines = _TextLines(source)
+def csv_cells(numbered: Iterable[tuple[int, bytes]], file: str, sep: str) -> Iterator[Cells]:
+    """Yield the cells of each record; what cannot be read is an exception."""
+    lines = _TextLines(numbered, file)
     parser = csv.reader(lines, delimiter=sep, strict=True)
     while True:
-        lines.start, lines.bad = lines.line + 1, None
+        lines.start, lines.bad = 0, None
         try:
             cells: list[str] | Exception = _next_record(parser)
         except StopIteration:
@@ -157,11 +182,19 @@ def _csv_problem(message: str, sep: str) -> str:
 # -- from cells to rows ------------------------------------------------------------------------
 
 
-class _Layout:
+class Layout:
     """Which cell means what, told once from the header."""
 
-    def __init__(self, file: str, names: list[str], reading: Reading, sep: str) -> None:
+    def __init__(
+        self,
+        file: str,
+        names: list[str],
+        reading: Reading,
+        sep: str,
+        first: Sequence[Cells] = (),
+    ) -> None:
         self.file = file
+        self.first = first  # a record that was looked at before
         self.names = names
         self.reading = reading
         self.options = options = reading.options

@@ -7,7 +7,7 @@ line, so a text that contains one would mean two things; it is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from eitheror.files._jsonl import utf8_problem
@@ -16,7 +16,15 @@ from eitheror.files._statements import Found, plain_name
 from eitheror.files._streams import Source
 from eitheror.labels import Label, tags, unknown
 
-__all__ = ["SPACE", "decoded_line", "label_inside", "read_fasttext", "read_text"]
+__all__ = [
+    "SPACE",
+    "LineReader",
+    "decoded_line",
+    "label_inside",
+    "read_fasttext",
+    "read_text",
+    "text_row",
+]
 
 _CACHE: Final = 1 << 16
 SPACE: Final = " \t\v\f\0"
@@ -25,11 +33,12 @@ SPACE: Final = " \t\v\f\0"
 
 def read_text(source: Source, reading: Reading) -> Iterator[Row]:
     """Yield one unlabelled row a line, empty lines too."""
+    return rows_of(source.name, source.lines(), text_row(source.name))
 
-    def build(line: int, raw: bytes) -> Row:
-        return Row(source.name, line, decoded_line(raw))
 
-    return rows_of(source.name, source.lines(), build)
+def text_row(file: str) -> Callable[[int, bytes], Row]:
+    """Return what makes the row of a line that is only text."""
+    return lambda line, raw: Row(file, line, decoded_line(raw))
 
 
 def read_fasttext(source: Source, reading: Reading) -> Iterator[Row]:
@@ -37,22 +46,7 @@ def read_fasttext(source: Source, reading: Reading) -> Iterator[Row]:
 
     One label is an exact class, several are tags, none is unknown.
     """
-    options = reading.options
-    parser = _LineParser(source.name, reading)
-
-    def build(line: int, raw: bytes) -> Row:
-        tokens, text = parser.split(decoded_line(raw))
-        if options.unlabelled:
-            return Row(source.name, line, text)
-        parser.refuse_inside(text)
-        if not text:
-            raise ValueError("no text behind the labels; write the text, or leave the line out")
-        return Row(source.name, line, text, parser.label(tokens))
-
-    lines = source.lines()
-    if not options.unlabelled:
-        lines = ((number, raw) for number, raw in lines if not raw.isspace())
-    return rows_of(source.name, lines, build)
+    return LineReader(source.name, reading).rows(source.lines())
 
 
 def decoded_line(raw: bytes) -> str:
@@ -69,10 +63,19 @@ def label_inside(prefix: str) -> re.Pattern[str]:
     return re.compile(f"(?:^|[{SPACE}\r\n])({re.escape(prefix)}[^{SPACE}\r\n]*)")
 
 
-class _LineParser:
-    """Splits lines into labels and text."""
+class LineReader:
+    """Turns lines into labels and text.
+
+    Parameters
+    ----------
+    file : str
+        Its name in messages.
+    reading : Reading
+        What all files share.
+    """
 
     def __init__(self, file: str, reading: Reading) -> None:
+        self.file = file
         self.options = reading.options
         self._reader = RowReader(file, reading).statements
         self._labels: dict[tuple[str, ...], Found] = {}
@@ -80,7 +83,26 @@ class _LineParser:
         self._leading = re.compile(f"[{SPACE}]*{prefix}([^{SPACE}]*)")
         self._inside = label_inside(self.options.prefix)
 
-    def split(self, line: str) -> tuple[tuple[str, ...], str]:
+    def rows(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
+        """Yield the row of each (number, line); a blank line is none if labels are read."""
+        if not self.options.unlabelled:
+            lines = ((number, raw) for number, raw in lines if not raw.isspace())
+        return rows_of(self.file, lines, self._row)
+
+    def label(self, head: str) -> Found:
+        """Return what the beginning of a line states that holds labels only."""
+        return self._labelled(self._split(head)[0])
+
+    def _row(self, line: int, raw: bytes) -> Row:
+        tokens, text = self._split(decoded_line(raw))
+        if self.options.unlabelled:
+            return Row(self.file, line, text)
+        self._refuse_inside(text)
+        if not text:
+            raise ValueError("no text behind the labels; write the text, or leave the line out")
+        return Row(self.file, line, text, self._labelled(tokens))
+
+    def _split(self, line: str) -> tuple[tuple[str, ...], str]:
         """Return (labels without their prefix, text)."""
         tokens = []
         end = 0
@@ -89,7 +111,7 @@ class _LineParser:
             end = found.end()
         return tuple(tokens), line[end:].lstrip(SPACE)
 
-    def refuse_inside(self, text: str) -> None:
+    def _refuse_inside(self, text: str) -> None:
         """Refuse a label behind the beginning of the text."""
         if self.options.prefix in text and (found := self._inside.search(text)):
             raise ValueError(
@@ -97,7 +119,7 @@ class _LineParser:
                 "it to the front, or change the word if it belongs to the text"
             )
 
-    def label(self, tokens: tuple[str, ...]) -> Found:
+    def _labelled(self, tokens: tuple[str, ...]) -> Found:
         """Return what the labels of one line state."""
         try:
             return self._labels[tokens]

@@ -14,11 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from eitheror.files._rows import Reading, Row, RowReader, rows_of
-from eitheror.files._statements import Problem, kind_of
+from eitheror.files._statements import Found, Problem, kind_of
 from eitheror.files._streams import Source
 from eitheror.labels import DataError
 
-__all__ = ["decode_object", "read_jsonl", "records"]
+__all__ = ["JsonReader", "decode_object", "read_jsonl", "records"]
 
 _DECODER: Final = msgspec.json.Decoder()
 _KEYS: Final = re.compile(rb'"\s*:')
@@ -28,38 +28,61 @@ _NAN: Final = re.compile(rb"[:\[,]\s*(-?(?:NaN|nan|Infinity|inf))\b")
 
 def read_jsonl(records: Iterator[tuple[int, Any]], file: str, reading: Reading) -> Iterator[Row]:
     """Yield the rows of decoded records with the keys that the docs list."""
-    reader = RowReader(file, reading)
-    text_key, label_key = reading.options.text, reading.options.label
-    plain, row = reader.statements.plain, reader.row
-    reading.missing.update(name for name in reading.named_columns() if name not in reading.keys)
-    missing = reading.missing
-    quick = not reading.options.unlabelled and not {text_key, label_key} & {*reading.options.ignore}
+    return JsonReader(file, reading).rows(records)
 
-    def build(line: int, record: dict[str, Any] | None) -> Row:
+
+class JsonReader:
+    """Turns decoded records into rows.
+
+    Parameters
+    ----------
+    file : str
+        Its name in messages.
+    reading : Reading
+        What all files share.
+    """
+
+    def __init__(self, file: str, reading: Reading) -> None:
+        self.file = file
+        self.options = options = reading.options
+        self._reading = reading
+        self._row = RowReader(file, reading)
+        reading.missing.update(name for name in reading.named_columns() if name not in reading.keys)
+        ignored = {options.text, options.label} & {*options.ignore}
+        self._quick = not options.unlabelled and not ignored
+
+    def rows(self, records: Iterator[tuple[int, Any]]) -> Iterator[Row]:
+        """Yield the row of each (line, record)."""
+        return rows_of(self.file, records, self._build)
+
+    def plain(self, value: Any, line: int) -> Found:
+        """Return the label that a plain value means."""
+        return self._row.statements.plain(value, line)
+
+    def _build(self, line: int, record: dict[str, Any] | None) -> Row:
         if record is None:
-            return Row(file, line, None)
-        if missing:
-            reading.note_keys(record)
-        if quick and len(record) == 2:  # the common row: a text and one class
-            text, name = record.get(text_key), record.get(label_key)
+            return Row(self.file, line, None)
+        if self._reading.missing:
+            self._reading.note_keys(record)
+        if self._quick and len(record) == 2:  # the common row: a text and one class
+            text, name = record.get(self.options.text), record.get(self.options.label)
             if type(text) is str and type(name) is str:
-                return Row(file, line, text, plain(name, line))
-        return row(line, record)
-
-    return rows_of(file, records, build)
+                return Row(self.file, line, text, self.plain(name, line))
+        return self._row.row(line, record)
 
 
 def records(
-    source: Source, *, blanks: bool = False
+    source: Source, lines: Iterator[tuple[int, bytes]] | None = None, *, blanks: bool = False
 ) -> Iterator[tuple[int, dict[str, Any] | Exception | None]]:
     """Yield (line, object) of JSONL or of a JSON array; what cannot be read is an exception.
 
-    Blank lines between objects are left out, or with `blanks` come as None.
+    Blank lines between objects are left out, or with `blanks` come as None. `lines` are those of
+    the source if they have been begun.
     """
-    if source.head().lstrip().startswith(b"["):
+    if lines is None and source.head().lstrip().startswith(b"["):
         yield from _array_items(source)
         return
-    for line, raw in source.lines():
+    for line, raw in lines or source.lines():
         if raw.isspace():
             if blanks:
                 yield line, None

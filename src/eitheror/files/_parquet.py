@@ -19,7 +19,7 @@ from eitheror.files._statements import Problem
 from eitheror.files._streams import Source
 from eitheror.labels import STATEMENT_KEYS, DataError, suggest
 
-__all__ = ["import_pyarrow", "read_parquet"]
+__all__ = ["Layout", "ParquetTable", "import_pyarrow", "read_parquet", "without_nan"]
 
 _BATCH: Final = 4096
 
@@ -38,35 +38,57 @@ def import_pyarrow() -> Any:
 
 def read_parquet(source: Source, reading: Reading) -> Iterator[Row]:
     """Yield the rows of a Parquet file; its "lines" are row numbers from 1."""
-    pyarrow = import_pyarrow()
-    stream = source.stream
-    if not (isinstance(stream, io.BufferedReader) and stream.seekable()):
-        stream = io.BytesIO(source.read())
-    try:
-        table = pyarrow.parquet.ParquetFile(stream)
-    except pyarrow.ArrowException as error:
-        raise DataError(source.name, f"not a readable Parquet file ({error})") from None
-    layout = _Layout(source.name, table.schema_arrow.names, reading)
-    rows = _records(source, table, layout, pyarrow)
-    yield from rows_of(source.name, rows, layout.row)
+    table = ParquetTable(source, reading)
+    for first, columns in table.batches():
+        yield from table.rows(first, columns)
 
 
-def _records(
-    source: Source, table: Any, layout: _Layout, pyarrow: Any
-) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    number = 0
-    try:
-        for batch in table.iter_batches(_BATCH, columns=layout.columns):
-            columns = [batch.column(name).to_pylist() for name in layout.columns]
-            for values in zip(*columns, strict=True):
-                number += 1
-                yield number, values
-    except (pyarrow.ArrowException, OSError) as error:
-        where = f"{source.name}:{number + 1}"
-        raise DataError(where, f"the Parquet file is damaged ({error})") from None
+class ParquetTable:
+    """An open Parquet file.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    reading : Reading
+        What all files share.
+
+    Attributes
+    ----------
+    layout : Layout
+        Which column means what.
+    """
+
+    def __init__(self, source: Source, reading: Reading) -> None:
+        self.pyarrow = import_pyarrow()
+        self.file = source.name
+        stream = source.stream
+        if not (isinstance(stream, io.BufferedReader) and stream.seekable()):
+            stream = io.BytesIO(source.read())
+        try:
+            self._table = self.pyarrow.parquet.ParquetFile(stream)
+        except self.pyarrow.ArrowException as error:
+            raise DataError(source.name, f"not a readable Parquet file ({error})") from None
+        self.layout = Layout(source.name, self._table.schema_arrow.names, reading)
+
+    def batches(self) -> Iterator[tuple[int, list[Any]]]:
+        """Yield (number of the first row, the columns of `layout.columns` as Arrow arrays)."""
+        number = 1
+        try:
+            for batch in self._table.iter_batches(_BATCH, columns=self.layout.columns):
+                yield number, [batch.column(name) for name in self.layout.columns]
+                number += batch.num_rows
+        except (self.pyarrow.ArrowException, OSError) as error:
+            where = f"{self.file}:{number}"
+            raise DataError(where, f"the Parquet file is damaged ({error})") from None
+
+    def rows(self, first: int, columns: list[Any]) -> Iterator[Row]:
+        """Yield the rows of some columns, numbered from `first` on."""
+        values = zip(*(column.to_pylist() for column in columns), strict=True)
+        return rows_of(self.file, enumerate(values, start=first), self.layout.row)
 
 
-class _Layout:
+class Layout:
     """Which column means what, told once from the schema."""
 
     def __init__(self, file: str, names: list[str], reading: Reading) -> None:
@@ -81,7 +103,7 @@ class _Layout:
             self._need(name)
         own = {*STATEMENT_KEYS, "features", options.text, options.label, options.id, options.weight}
         own -= {"label"} - {options.label}
-        self._extra = {n for n in self.columns if n not in own and n not in self.features}
+        self.extra = {n for n in self.columns if n not in own and n not in self.features}
         if (
             options.text not in self.columns
             and "features" not in self.columns
@@ -118,14 +140,14 @@ class _Layout:
         extra: dict[str, Any] = {}
         features: dict[str, float] = {}
         for name, value in zip(self.columns, values, strict=True):
-            if name in self._extra:
+            if name in self.extra:
                 extra[name] = value
             elif name in self.features:
                 features[name] = self._number(name, value)
             elif name in self._maps or (name == "features" and _is_mapping(value)):
                 record[name] = _as_dict(value)
             else:
-                record[name] = _plain(value)
+                record[name] = without_nan(value)
         if self.features:
             record["features"] = [features[name] for name in self.features]
         found = self.reader.row(number, record)
@@ -161,6 +183,6 @@ def _as_dict(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Return a missing number as null: a column of numbers with gaps is a column of floats."""
     return None if isinstance(value, float) and math.isnan(value) else value

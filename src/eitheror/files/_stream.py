@@ -8,28 +8,28 @@ stands in the `BlockReader`.
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.files._collect import Block, check_labels
 from eitheror.files._options import ReadOptions
-from eitheror.files._rows import Reading, Row
 from eitheror.files._streams import Source
-from eitheror.files._table import _check_labels, _iterate
+from eitheror.files._table import iter_blocks
 from eitheror.labels import ClassName, DataError, Labels
-from eitheror.labels._build import RowArrays, Store
-from eitheror.labels._text import bare
+from eitheror.labels._build import Store
+from eitheror.text.sequence import Texts
 
 __all__ = ["BlockReader", "TextBlock"]
 
 _ROWS: Final = 4096
-_CHARACTERS: Final = 1 << 19
+_BYTES: Final = 1 << 20
 _SHOWN: Final = 20
 _COMBINING: Final = ("long", "prodigy", "label-studio", "argilla")
 
@@ -113,7 +113,7 @@ class BlockReader:
         self.size = sum(os.path.getsize(path) for path in self.paths)
         self.skipped: list[DataError] = []
         self.n_skipped = 0
-        self._reading = Reading(options)
+        self._names: list[ClassName] = []
         self._streams: list[IO[bytes]] = []
 
     @property
@@ -122,19 +122,16 @@ class BlockReader:
         return sum(stream.tell() for stream in self._streams if not stream.closed)
 
     def __iter__(self) -> Iterator[TextBlock]:
+        given = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
+        if self.options.classes_file is not None:
+            del given["classes"]  # the file says the same
         with ExitStack() as stack:
             self._streams = [stack.enter_context(path.open("rb")) for path in self.paths]
-            gathered = _Gathered("", {})
-            for row in _iterate(self._streams, self._reading):  # type: ignore[arg-type]
-                if row.error is not None:
-                    self.skip(row.error)
-                elif row.input is not None:  # else a blank line
-                    if gathered.full(row.file):
-                        yield gathered.block()
-                        gathered = _Gathered(row.file, gathered.index)
-                    gathered.add(row)
-            if gathered.texts:
-                yield gathered.block()
+            for block in iter_blocks(self._streams, rows=_ROWS, **given):  # type: ignore[arg-type]
+                for error in block.skipped:
+                    self.skip(error)
+                self._names = block.labels.classes
+                yield from _parts(block)
 
     def skip(self, error: DataError) -> None:
         """Note a row that is left out, or raise where `skip_bad` is not set."""
@@ -149,7 +146,7 @@ class BlockReader:
         given = self.options.classes
         if given is None or not self.options.new_classes:
             return None if given is None else list(given)
-        return [*given, *sorted(self._reading.names.new, key=str)]
+        return [*given, *sorted(set(self._names) - set(given), key=str)]
 
     def check(self, classes: Sequence[Any], task: str, *, said: bool) -> None:
         """Refuse files without any label, or with one class, as `read` does.
@@ -163,50 +160,29 @@ class BlockReader:
         """
         if self.options.need_labels:
             one = classes[0] if said and classes else None
-            _check_labels(Labels([one], list(classes), task), str(self.paths[0]), self.options)
+            check_labels(Labels([one], list(classes), task), str(self.paths[0]), self.options)
 
 
-class _Gathered:
-    """The rows of one block, one by one."""
-
-    def __init__(self, file: str, index: dict[ClassName, int]) -> None:
-        self.file = file
-        self.index = index
-        self.texts: list[str] = []
-        self.labels = RowArrays(index)
-        self.weight = array("d")
-        self.lines = array("q")
-        self.size = 0
-
-    def full(self, file: str) -> bool:
-        """Tell whether a row of this file belongs into another block."""
-        if not self.texts:
-            self.file = file
-        return self.file != file or len(self.texts) == _ROWS or self.size >= _CHARACTERS
-
-    def add(self, row: Row) -> None:
-        """Take one row."""
-        if not isinstance(row.input, str):
-            raise DataError(row.where, "numbers came; only texts are read in blocks")
-        label = row.label
-        if type(label) is str and label in self.index:
-            self.labels.append_exact(self.index[label])
-        else:
-            self.labels.append(bare(label))
-        self.texts.append(row.input)
-        self.size += len(row.input)
-        self.weight.append(1.0 if row.weight is None else row.weight)
-        self.lines.append(row.line)
-
-    def block(self) -> TextBlock:
-        """Return the rows."""
-        return TextBlock(
-            self.texts,
-            self.labels.store(list(self.index), ""),
-            np.array(self.weight, dtype=np.float64),
-            [self.file],
-            np.zeros(len(self.texts), dtype=np.int32),
-            np.array(self.lines, dtype=np.int64),
+def _parts(block: Block) -> Iterator[TextBlock]:
+    """Cut a block of long texts by their bytes."""
+    if not len(block):
+        return
+    texts = block.inputs
+    if not isinstance(texts, Texts):
+        raise DataError(block.where(0), "numbers came; only texts are read in blocks")
+    weight = np.ones(len(block)) if block.weight is None else block.weight
+    ends = np.cumsum(texts.ends - texts.starts)
+    which = (ends - 1) // _BYTES
+    bounds = [0, *(np.flatnonzero(np.diff(which)) + 1).tolist(), len(block)]
+    for start, stop in pairwise(bounds):
+        rows = slice(start, stop)
+        yield TextBlock(
+            texts[rows],
+            block.labels.take(np.arange(start, stop)),
+            weight[rows],
+            block.files,
+            block.file_index[rows],
+            block.lines[rows],
         )
 
 

@@ -14,14 +14,23 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, Self, cast
+from typing import IO, Any, BinaryIO, Final, Self, TypeVar, cast
+
+import numpy as np
 
 from eitheror.labels import DataError
 
-__all__ = ["Source", "bare_suffix", "open_lines", "open_output", "show_path"]
+__all__ = [
+    "Source",
+    "bare_suffix",
+    "lines_of",
+    "open_lines",
+    "open_output",
+    "show_path",
+]
 
 _SUFFIXES: Final = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 _MAGIC: Final = (
@@ -34,6 +43,9 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BROKEN: Final = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What the decompressors raise for a damaged file."""
 _CHUNK: Final = 1 << 18
+_BLOCK: Final = 1 << 20
+_T = TypeVar("_T")
+_LINE_END: Final = ord("\n")
 
 
 def show_path(path: object) -> str:
@@ -66,6 +78,8 @@ class Source:
         self.path = path
         self.name = show_path(path)
         self.stream: IO[bytes]
+        self._step = _BLOCK
+        self._packed = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,6 +116,45 @@ class Source:
                 yield number, self._without_mark(line) if number == 1 else line
         except _BROKEN as error:
             raise self._broken(error, number) from None
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (line number of its first line, many whole lines); the last may lack its end.
+
+        A packed file is unpacked one block ahead, in a thread.
+        """
+        return _ahead(self._blocks()) if self._packed else self._blocks()
+
+    def _blocks(self) -> Iterator[tuple[int, bytes]]:
+        read = getattr(self.stream, "read1", self.stream.read)
+        line, parts, size = 1, [], 0
+        data, failure = b"", None
+        while True:
+            try:
+                data = read(self._step)
+            except _BROKEN as error:
+                data, failure = b"", error
+            size += len(data)
+            if data and (size < _BLOCK or b"\n" not in data):
+                parts.append(data)
+                continue
+            if data:
+                end = data.rfind(b"\n") + 1
+                block, rest = b"".join([*parts, memoryview(data)[:end]]), data[end:]
+            elif failure is None:
+                block, rest = b"".join(parts), b""
+            else:
+                block = b"".join(parts)
+                block, rest = block[: block.rfind(b"\n") + 1], b""
+            if line == 1:
+                block = self._without_mark(block)
+            if block:
+                yield line, block
+            line += int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END))
+            if failure is not None:
+                raise self._broken(failure, line - 1) from None
+            if not data:
+                return
+            parts, size = [rest], len(rest)
 
     def _without_mark(self, data: bytes) -> bytes:
         if data.startswith(_UTF16):
@@ -146,6 +199,8 @@ class Source:
         kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
         if kind is None:
             return cast("IO[bytes]", stream)
+        # a damaged file gives as many of its rows as when it is read by lines
+        self._step, self._packed = io.DEFAULT_BUFFER_SIZE, True
         unpacked: Any
         if kind == "gzip":
             unpacked = gzip.GzipFile(fileobj=stream)
@@ -155,7 +210,25 @@ class Source:
             unpacked = lzma.LZMAFile(stream)
         else:
             unpacked = io.BufferedReader(_ZstdReader(stream, self.name), _CHUNK)
+            self._step = _CHUNK
         return cast("IO[bytes]", self._stack.enter_context(unpacked))
+
+
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Yield the items while a thread makes the next one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, items, None)
+            yield item
+
+
+def lines_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of blocks as `Source.lines` does."""
+    for first, data in blocks:
+        yield from enumerate(io.BytesIO(data), start=first)
 
 
 def open_lines(path: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[int, str]]:

@@ -19,7 +19,6 @@ from eitheror.labels._label import ClassName, Label, RowError, check_name, sort_
 from eitheror.labels._sparse import CODES, decode, encode, row_of_entries, take_rows
 
 TASKS = ("multiclass", "multilabel")
-_EXACT = CODES["exact"]
 _CHUNK = 65_536  # rows decoded at once
 
 
@@ -107,40 +106,43 @@ def same_rows(a: Store, b: Store) -> bool:
 
 
 class RowArrays:
-    """Growing arrays of encoded rows."""
+    """Growing rows: a number a row, and each distinct statement encoded once."""
 
     def __init__(self, index: dict[ClassName, int]) -> None:
         self.index = index
-        self.kinds = array("B")
-        self.ends = array("q", [0])
-        self.indices = array("i")
-        self.weights = array("d")
+        self.numbers = array("i")  # the statement of each row
+        self._kinds = array("B")
+        self._ends = array("q", [0])
+        self._indices = array("i")
+        self._weights = array("d")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def number(self, label: Label) -> int:
+        """Encode a statement and return its number; no row states it yet."""
+        kind, indices, weights = encode(label, self.index)
+        self._kinds.append(kind)
+        self._indices.extend(indices)
+        self._weights.extend(weights)
+        self._ends.append(len(self._indices))
+        return len(self._kinds) - 1
 
     def append(self, label: Label) -> None:
         """Store one more row."""
-        kind, indices, weights = encode(label, self.index)
-        self.kinds.append(kind)
-        self.indices.extend(indices)
-        self.weights.extend(weights)
-        self.ends.append(len(self.indices))
-
-    def append_exact(self, column: int) -> None:
-        """Store a row that names one class exactly, by its number."""
-        self.kinds.append(_EXACT)
-        self.indices.append(column)
-        self.weights.append(1.0)
-        self.ends.append(len(self.indices))
+        self.numbers.append(self.number(label))
 
     def store(self, classes: list[ClassName], task: str) -> Store:
         """Return the rows as NumPy arrays."""
-        return Store(
+        statements = Store(
             classes,
             task,
-            np.array(self.kinds, dtype=np.uint8),
-            np.array(self.ends, dtype=np.int64),
-            np.array(self.indices, dtype=np.int32),
-            np.array(self.weights, dtype=np.float64),
+            np.array(self._kinds, dtype=np.uint8),
+            np.array(self._ends, dtype=np.int64),
+            np.array(self._indices, dtype=np.int32),
+            np.array(self._weights, dtype=np.float64),
         )
+        return statements.take(np.array(self.numbers, dtype=np.int64))
 
 
 def check_task(task: str | None) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from eitheror.labels import _convert, _sparse
 from eitheror.labels._build import (
-    RowArrays,
     Store,
     check_classes,
     check_rows,
@@ -28,15 +27,16 @@ from eitheror.labels._build import (
     settle,
     stack,
 )
+from eitheror.labels._builder import RowsBuilder
 from eitheror.labels._combine import without_eithers
 from eitheror.labels._label import ClassName, Label, RowError, exact, sort_names
 from eitheror.labels._sparse import CODES, KINDS, SparseTargets
-from eitheror.labels._text import STATEMENT_KEYS, bare, from_dict, parse
+from eitheror.labels._text import STATEMENT_KEYS, from_dict, parse
 
 _REPR_ROWS = 12
 
 
-class LabelsBuilder:
+class LabelsBuilder(RowsBuilder):
     """Accumulate labels one at a time in little memory, then `build` the `Labels`.
 
     Examples
@@ -48,29 +48,9 @@ class LabelsBuilder:
     not_('cat', 'dog')
     """
 
-    def __init__(self) -> None:
-        self._rows = RowArrays({})
-        self._plain: dict[str | int, int] = {}  # classes that came as plain values, by number
-
-    def __len__(self) -> int:
-        return len(self._rows.kinds)
-
-    def append(self, value: Label | ClassName | None) -> None:
-        """Add one row; a value that is no label raises `TypeError` or `ValueError` at once."""
-        if type(value) is str or type(value) is int:  # True is no class, though it equals 1
-            column = self._plain.get(value)
-            if column is None:
-                self._rows.append(bare(value))
-                self._plain[value] = self._rows.index[value]
-            else:
-                self._rows.append_exact(column)
-        else:
-            self._rows.append(bare(value))
-
     def build(self, classes: Iterable[ClassName] | None = None, task: str | None = None) -> Labels:
         """Return the labels; a row that does not fit the classes or the task raises `RowError`."""
-        rows = self._rows.store(list(self._rows.index), "")
-        return Labels._of(settle(rows, classes, task))
+        return Labels._of(settle(self.rows(), classes, task))
 
 
 class Labels:
@@ -140,15 +120,14 @@ class Labels:
             task = data.task if task is None else task
         minus_one = classes is not None and -1 in list(classes)
         builder = LabelsBuilder()
-        values = (
-            data.tolist() if isinstance(data, np.ndarray) and data.dtype.kind in "iuU" else data
-        )
-        for row, value in enumerate(values):
-            is_class = minus_one and isinstance(value, int | np.integer) and value == -1
-            try:
-                builder.append(exact(-1) if is_class else value)
-            except (ValueError, TypeError) as error:
-                raise RowError(row, str(error)) from None
+        plain = isinstance(data, np.ndarray) and data.dtype.kind in "iuU"
+        values: list[Any] = np.asarray(data).tolist() if plain else list(data)
+        if minus_one:
+            values = [
+                exact(-1) if isinstance(value, int | np.integer) and value == -1 else value
+                for value in values
+            ]
+        builder.extend(values)
         self._adopt(builder.build(classes, task)._store)
 
     def _adopt(self, store: Store) -> None:

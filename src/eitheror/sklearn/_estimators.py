@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from eitheror.labels import Labels
 from eitheror.metrics.agreement import names_of, not_contradicted
 from eitheror.model import Model, load
+from eitheror.sklearn._inputs import checked_texts
 from eitheror.sklearn._targets import ReadTarget, read_target
 from eitheror.training import TrainOptions, fit
 from eitheror.training.checks import n_rows
@@ -530,7 +531,7 @@ class TextClassifier(_StatementClassifier):
         return self
 
     def _inputs(self, X: Any, reset: bool = False) -> Any:
-        return _texts(X)
+        return checked_texts(X)
 
     def _options(self) -> TrainOptions:
         return _train_options(self)
@@ -582,18 +583,3 @@ def _extended(known: NDArray[Any], new: list[Any]) -> NDArray[Any]:
     names = [*known.tolist(), *new]
     alike = np.asarray(names)
     return alike if alike.dtype.kind == known.dtype.kind else np.asarray(names, dtype=object)
-
-
-def _texts(X: Any) -> list[str]:
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
-        raise ValueError(f"X is {X!r:.60}; expected a list of texts, one string a row")
-    if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
-        X = np.asarray(X)[:, 0]
-    texts = X if isinstance(X, list) else list(np.asarray(X, dtype=object))
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(
-                f"row {row} of X is {text!r:.60}, not a string; expected a list of texts (numbers "
-                "are for LinearClassifier)"
-            )
-    return texts

@@ -1,6 +1,6 @@
-"""What an estimator around another one checks of X: its columns, their names, and weights.
+"""What estimators check of X: texts; or columns, their names, and weights.
 
-The values are the inner estimator's business, and so are its own errors about them.
+The values of numbers are the inner estimator's business, and so are its own errors about them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-__all__ = ["checked_rows", "checked_weight"]
+from eitheror.text import Texts
+
+__all__ = ["checked_rows", "checked_texts", "checked_weight"]
 
 
 def checked_rows(estimator: Any, X: Any, reset: bool = False) -> Any:
@@ -30,3 +32,21 @@ def checked_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:
         sample_weight, X=np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True
     )
     return np.asarray(checked)
+
+
+def checked_texts(X: Any) -> list[str] | Texts:
+    """Return texts, one a row; ValueError for anything else."""
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
+        raise ValueError(f"X is {X!r:.60}; expected a list of texts, one string a row")
+    if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
+        X = np.asarray(X)[:, 0]
+    if isinstance(X, Texts):
+        return X
+    texts = X if isinstance(X, list) else list(np.asarray(X, dtype=object))
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(
+                f"row {row} of X is {text!r:.60}, not a string; expected a list of texts (numbers "
+                "are for LinearClassifier)"
+            )
+    return texts

@@ -9,6 +9,7 @@ together in memory.
 from eitheror.text.fasttext import FastTextFeaturizer, FastTextOptions
 from eitheror.text.featurizer import Featurizer
 from eitheror.text.options import TextOptions
+from eitheror.text.sequence import Texts
 from eitheror.text.stored import check_featurizer_config, featurizer_from_parts
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FastTextOptions",
     "Featurizer",
     "TextOptions",
+    "Texts",
     "check_featurizer_config",
     "featurizer_from_parts",
 ]

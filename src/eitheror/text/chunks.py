@@ -6,11 +6,16 @@ so the vocabulary and every row come out the same however many threads there are
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from mmap import mmap
 from numbers import Integral
 from threading import local
 from typing import Any, TypeVar
@@ -22,6 +27,7 @@ from numpy.typing import NDArray
 from eitheror._kernels.rows import expand
 from eitheror._kernels.tokens_plain import character_classes
 from eitheror.text.options import TextOptions
+from eitheror.text.sequence import Texts
 
 __all__ = [
     "MAX_WORD_BYTES",
@@ -33,9 +39,11 @@ __all__ = [
     "count_buckets",
     "encoded",
     "frequent_buckets",
+    "gathered",
     "in_threads",
     "inverse_frequencies",
     "kept_buckets",
+    "n_characters",
     "n_threads",
     "normalised",
     "read_chunk",
@@ -47,12 +55,14 @@ MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their
 _CHUNK = 1 << 20  # characters
 _SOME_WORDS = 1 << 17
 _LARGE_TABLE = 1 << 19
+_LARGE = 1 << 22  # features
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 RawChunk = tuple[int, Sequence[str]]  # number of the first row, the rows' texts
 Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
+Encoded = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
@@ -68,6 +78,12 @@ class Chunk:
     word_lengths: NDArray[np.int32]
     subword_ends: NDArray[np.int64]
     subwords: NDArray[np.int32]  # buckets
+
+
+def _returnable(n: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return zeros whose memory goes back to the system as soon as they are freed."""
+    found: NDArray[Any] = np.frombuffer(mmap(-1, max(n, 1) * np.dtype(dtype).itemsize), dtype)
+    return found[:n]
 
 
 class Table:
@@ -86,7 +102,7 @@ class Table:
         """Ids of the hashes, and where in `hashes` each new id came first."""
         from eitheror._kernels import tokens
 
-        ids = np.empty(len(hashes), dtype=np.int32)
+        ids = _returnable(len(hashes), np.int32)
         position = 0
         firsts: list[NDArray[np.int64]] = []
         while True:
@@ -128,11 +144,12 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     from eitheror._kernels import tokens
 
     first, texts = raw
-    data, row_ends = _encoded(first, texts, options)
-    starts, lengths, hashes = _token_arrays(len(data), scratch)
+    data, row_starts, row_ends = _encoded(first, texts, options)
+    size = int((row_ends - row_starts).sum())
+    starts, lengths, hashes = _token_arrays(size, scratch)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
-    n = tokens.scan(data, row_ends, classes, starts, lengths, hashes, token_ends)
+    n = tokens.scan(data, row_starts, row_ends, classes, starts, lengths, hashes, token_ends)
     ids, firsts = Table().add(hashes[:n])
     starts, lengths = starts[firsts], lengths[firsts]
     ends = np.zeros(len(firsts), dtype=np.int64)
@@ -157,18 +174,40 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     )
 
 
-def _encoded(
-    first: int, texts: Sequence[str], options: TextOptions
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """UTF-8 of all the rows and where each ends; in one go if a character is always a byte."""
+def _encoded(first: int, texts: Sequence[str], options: TextOptions) -> Encoded:
+    """UTF-8 of all the rows and where each begins and ends; in one go where it is ASCII."""
+    if isinstance(texts, Texts):
+        return _from_buffer(first, texts, options)
     joined = "".join(texts)
     if joined.isascii():
-        row_ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-        return np.frombuffer(normalised(joined, first, options), dtype=np.uint8), row_ends
-    # One by one: a single wide character would make all that is joined wide and slow.
-    lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
-    row_ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
-    return np.frombuffer(b"".join(lines), dtype=np.uint8), row_ends
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        data = normalised(joined, first, options)
+    else:
+        # One by one: a single wide character would make all that is joined wide and slow.
+        lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
+        lengths = np.array([len(line) for line in lines], dtype=np.int64)
+        data = b"".join(lines)
+    ends = np.cumsum(lengths)
+    return np.frombuffer(data, dtype=np.uint8), ends - lengths, ends
+
+
+def _from_buffer(first: int, texts: Texts, options: TextOptions) -> Encoded:
+    """Do the same without a `str` for a text that is ASCII; the others are put at the end."""
+    given, starts, ends = texts.joined()
+    data = given.lower() if options.lowercase else given
+    if not given.isascii() and (options.lowercase or options.nfc):
+        wide = np.zeros(len(given) + 1, dtype=np.int64)
+        np.cumsum(np.frombuffer(given, dtype=np.uint8) > 127, out=wide[1:])
+        rows = np.flatnonzero(wide[starts] < wide[ends])
+        lines = [
+            normalised(given[starts[row] : ends[row]].decode(), first + row, options)
+            for row in rows.tolist()
+        ]
+        starts, ends = starts.copy(), ends.copy()
+        ends[rows] = len(data) + np.cumsum([len(line) for line in lines], dtype=np.int64)
+        starts[rows] = ends[rows] - [len(line) for line in lines]
+        data = b"".join([data, *lines])
+    return np.frombuffer(data, dtype=np.uint8), starts, ends
 
 
 def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -177,7 +216,11 @@ def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], N
     arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None
     arrays = getattr(scratch, "arrays", None)
     if arrays is None or len(arrays[0]) < n:
-        arrays = np.empty(n, np.int64), np.empty(n, np.int32), np.empty(n, np.uint64)
+        arrays = (
+            _returnable(n, np.int64),
+            _returnable(n, np.int32),
+            _returnable(n, np.uint64),
+        )
         scratch.arrays = arrays
     return arrays
 
@@ -263,7 +306,9 @@ def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> 
     if not options.has_ngrams:
         return np.empty(0, dtype=np.int32)
     groups = [chunks[start::n_jobs] for start in range(min(n_jobs, len(chunks)))]
-    total = np.sum(in_threads(partial(_bucket_counts, options=options), groups, n_jobs), axis=0)
+    total, *others = in_threads(partial(_bucket_counts, options=options), groups, n_jobs)
+    for counts in others:
+        total += counts
     return kept_buckets(total, options)
 
 
@@ -274,7 +319,7 @@ def kept_buckets(total: NDArray[np.uint32], options: TextOptions) -> NDArray[np.
 
 
 def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.uint32]:
-    counts = np.zeros(options.bucket, dtype=np.uint32)
+    counts = _returnable(options.bucket, np.uint32)
     for chunk in chunks:
         count_buckets(chunk, options, counts)
     return counts
@@ -310,6 +355,8 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
     """Cut the texts into chunks of about a million characters; TypeError if one is no str."""
     if isinstance(texts, str):
         raise TypeError("one str came; a list of texts was expected: write [text]")
+    if isinstance(texts, Texts):
+        return _split_buffers(texts, first_row)
     rows = list(texts)
     chunks: list[RawChunk] = []
     first = size = 0
@@ -326,6 +373,33 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
     if first < len(rows) or not chunks:
         chunks.append((first_row + first, rows[first:]))
     return chunks
+
+
+def _split_buffers(texts: Texts, first_row: int) -> list[RawChunk]:
+    """Cut where a buffer ends, if that gives chunks of a fair size."""
+    ends = np.cumsum(texts.ends - texts.starts)
+    stops = np.append(np.flatnonzero(np.diff(texts.which)) + 1, len(texts)).tolist()
+    bounds = [0]
+    for stop in stops:
+        while _size(ends, bounds[-1], stop) > 2 * _CHUNK:
+            enough = ends[bounds[-1]] + _CHUNK
+            bounds.append(int(np.searchsorted(ends, enough)) + 1)
+        if _size(ends, bounds[-1], stop) > _CHUNK // 2:
+            bounds.append(stop)
+    bounds = sorted({*bounds, len(texts)})
+    if len(bounds) < 2:
+        return [(first_row, texts)]
+    return [(first_row + a, texts[a:b]) for a, b in pairwise(bounds)]
+
+
+def _size(ends: NDArray[np.int64], first: int, last: int) -> int:
+    """Bytes of the rows from `first` to before `last`, the very first of them left out."""
+    return int(ends[last - 1] - ends[first]) if first < last else 0
+
+
+def n_characters(texts: Sequence[str]) -> int:
+    """Characters of texts; of `Texts`, bytes."""
+    return texts.n_bytes if isinstance(texts, Texts) else sum(map(len, texts))
 
 
 def n_threads(n_jobs: int) -> int:
@@ -348,3 +422,45 @@ def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> li
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
         return list(threads.map(work, items))
+
+
+def gathered(
+    fill: Callable[[_T], Filled], items: list[_T], n_jobs: int, n_rows: int, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Rows of all items, one after the other: where each ends, and at most `most` features.
+
+    `items` is emptied on the way: what an item holds is free when its rows are there.
+    """
+    row_ends = np.empty(n_rows, dtype=np.int64)
+    indices = np.empty(most, dtype=np.int32)  # pages that no row reaches are never backed by memory
+    row = n = 0
+    for ends, features, _ in _one_after_the_other(fill, items, n_jobs):
+        np.add(ends, n, out=row_ends[row : row + len(ends)])
+        indices[n : n + len(features)] = features
+        row, n = row + len(ends), n + len(features)
+    if most > _LARGE:
+        _trim()
+    return row_ends, indices[:n]
+
+
+def _trim() -> None:
+    """Give the memory that the tokenised chunks took back to the system, where glibc keeps it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _one_after_the_other(work: Callable[[_T], _R], items: list[_T], n_jobs: int) -> Iterator[_R]:
+    """Results of `work` in order; each thread is at most two items ahead."""
+    items.reverse()
+    if n_jobs == 1 or len(items) == 1:
+        while items:
+            yield work(items.pop())
+        return
+    with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
+        waiting: deque[Future[_R]] = deque()
+        while items or waiting:
+            while items and len(waiting) < 2 * n_jobs:
+                waiting.append(threads.submit(work, items.pop()))
+            yield waiting.popleft().result()

@@ -27,8 +27,10 @@ from eitheror.text.chunks import (
     RawChunk,
     Table,
     frequent_buckets,
+    gathered,
     in_threads,
     inverse_frequencies,
+    n_characters,
     n_threads,
     normalised,
     read_chunk,
@@ -137,6 +139,12 @@ class Featurizer:
         featurizer = cls(options, *words, buckets, None)
         _ = featurizer._bucket_rows  # made once, before several threads ask for it
         items = list(zip(chunks, word_rows, strict=True))
+        if options.weighting == "mean":
+            most = sum(map(featurizer._most, chunks))
+            del chunks, word_rows  # a chunk goes when its rows are there
+            filled = gathered(featurizer._fill, items, n_jobs, len(texts), most)
+            rows = featurizer._rows((*filled, None), weigh_plain)
+            return cls(options, *words, buckets, None), rows  # without the table of buckets
         parts = in_threads(featurizer._fill, items, n_jobs)
         if options.weighting == "tfidf":
             idf = inverse_frequencies(
@@ -166,7 +174,7 @@ class Featurizer:
             As `fit`.
         """
         chunks = split_chunks(texts, first_row)
-        if len(chunks) == 1 and sum(map(len, chunks[0][1])) < _SMALL:
+        if len(chunks) == 1 and n_characters(chunks[0][1]) < _SMALL:
             return self._rows(self._transform_plain(*chunks[0]), weigh_plain)
         return self._transform_compiled(chunks, n_jobs)
 
@@ -353,16 +361,20 @@ class Featurizer:
         rows: list[int] = np.where(known[places] == asked, order[places] + self._bias, -1).tolist()
         return rows
 
-    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
-        from eitheror._kernels import tokens
-
-        chunk, word_rows = item
+    def _most(self, chunk: Chunk) -> int:
+        """Return how many features the rows of a chunk have at most."""
         n_subwords = np.diff(chunk.subword_ends, prepend=0)
-        most = (
+        return (
             len(chunk.token_ends) * self._bias
             + len(chunk.ids) * self.options.word_ngrams
             + int(chunk.counts @ n_subwords)
         )
+
+    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
+        from eitheror._kernels import tokens
+
+        chunk, word_rows = item
+        most = self._most(chunk)
         row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
         indices = np.empty(most, dtype=np.int32)
         n = tokens.fill(
