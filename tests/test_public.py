@@ -120,3 +120,15 @@ def test_predicting_never_needs_scikit_learn():
     """The model, the trainer and the decision rules import no scikit-learn."""
     loaded = modules_after("import eitheror.model, eitheror.training, eitheror.decide")
     assert "sklearn" not in loaded
+
+
+def test_scores_need_no_trainer():
+    """What prints scores imports neither trainers nor Numba, and training without a search none."""
+    code = (
+        "import sys, eitheror.report.words, eitheror.cli._autotune\n"
+        "eitheror.cli._autotune.AutotuneFlags().wanted()\n"
+        "print([name for name in ('numba', 'eitheror.training', 'eitheror.search') "
+        "if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.strip()

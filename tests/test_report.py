@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -587,15 +585,3 @@ def test_a_small_word_stays_within_the_picture(x, word, at):
     plot.text(x, 0, word)
     line = next(line for line in plot.svg().splitlines() if 'class="small"' in line)
     assert f'x="{at:.1f}"' in line
-
-
-def test_scores_need_no_trainer():
-    """What prints scores imports neither trainers nor Numba, and training without a search none."""
-    code = (
-        "import sys, eitheror.report.words, eitheror.cli._autotune\n"
-        "eitheror.cli._autotune.AutotuneFlags().wanted()\n"
-        "print([name for name in ('numba', 'eitheror.training', 'eitheror.search') "
-        "if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "[]" == done.stdout.strip()

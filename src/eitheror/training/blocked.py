@@ -28,19 +28,16 @@ from eitheror._kernels.embedding import aligned, layout
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror._kernels.simd import LANES
 from eitheror.model import EmbeddingParameters
+from eitheror.training.embedding import ADAGRAD_START, random_embedding
 from eitheror.training.examples import Examples
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TrainOptions, learning_rates
 
-__all__ = ["ADAGRAD_START", "BlockedTrainer", "random_embedding"]
+__all__ = ["BlockedTrainer"]
 
 # Rows of a block: more of them save little, and steps that many rows share lead further astray,
 # plain ones first.
 _BLOCK = {"sgd": 8, "adagrad": 16}
 _PARALLEL = 200_000  # weights from which threads save more than it costs to call them
-_DRAWN = 1024  # rows of random numbers at a time
-
-ADAGRAD_START = 1e-3
-"""Where the sums of squared gradients start."""
 
 Floats = NDArray[np.float32]
 
@@ -82,7 +79,8 @@ class BlockedTrainer:
         self.dim = options.dim
         self.block = _BLOCK[options.optimizer]
         self.chunks, width = layout(self.dim)
-        self.embedding = random_embedding(n_features, self.dim, width, options.seed)
+        self.embedding = aligned(n_features, width)
+        random_embedding(self.embedding, self.dim, options.seed)
         self.weight = aligned(len(bias), width)
         self.bias = np.array(bias, np.float32)
         adaptive = options.optimizer == "adagrad"
@@ -94,15 +92,12 @@ class BlockedTrainer:
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
         options = self.options
-        assert options.epochs is not None
-        assert options.lr is not None
-        first_rate, last_rate = (options.lr * (1 - (number + e) / options.epochs) for e in (0, 1))
         weights = self._cut()
         room = self._room(weights)
         n_classes = len(self.weight)
         rows = (order, *examples.arrays(), self.class_weight, weights, room, n_classes)
         how = (self.chunks, self.dim, self.code)
-        rates: tuple[Any, ...] = (first_rate, last_rate)
+        rates: tuple[Any, ...] = learning_rates(options, number)
         what: tuple[Any, ...] = (options.label_smoothing, options.seed, number)
         if self.n_jobs > 1 and self.weight.size >= _PARALLEL:
             with ThreadPoolExecutor(self.n_jobs) as pool:
@@ -207,16 +202,6 @@ class BlockedTrainer:
         if len(self.weight_squares):
             self.weight_squares[:] = weights.weight_squares[:n_classes]
             self.bias_squares[:] = weights.bias_squares[:n_classes]
-
-
-def random_embedding(n_features: int, dim: int, width: int, seed: int) -> Floats:
-    """Return rows of `dim` numbers, uniform in [-1/dim, 1/dim], and zeros up to `width`."""
-    table = aligned(n_features, width)
-    random = np.random.default_rng([seed, 0])
-    for start in range(0, n_features, _DRAWN):
-        part = table[start : start + _DRAWN, :dim]
-        part[...] = (2.0 * random.random(part.shape, dtype=np.float32) - 1.0) / dim
-    return table
 
 
 def _parts(n: int, n_jobs: int) -> list[tuple[int, int]]:

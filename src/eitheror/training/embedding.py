@@ -24,11 +24,12 @@ from eitheror._kernels.embedding import (
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TrainOptions, learning_rates
 
-__all__ = ["EmbeddingTrainer"]
+__all__ = ["ADAGRAD_START", "EmbeddingTrainer", "random_embedding"]
 
-_ADAGRAD_START = 1e-3
+ADAGRAD_START = 1e-3
+"""Where the sums of squared gradients start."""
 _MERGE_ROWS = 512  # of all threads together: what they learn apart is added up
 _HOT_ROWS = 512
 _DRAWN_ROWS = 1024
@@ -37,17 +38,17 @@ Floats = NDArray[np.float32]
 _Outputs = tuple[Floats, Floats, Floats]
 
 
-def _draw(rows: Floats, seed: int) -> None:
-    """Fill rows with numbers uniform in [-1/dim, 1/dim], a few rows at a time to save memory."""
+def random_embedding(rows: Floats, dim: int, seed: int) -> None:
+    """Fill the first `dim` columns of padded rows with numbers uniform in [-1/dim, 1/dim]."""
     random = np.random.default_rng([seed, 0])
-    draws = np.empty((_DRAWN_ROWS, rows.shape[1]), np.float32)
-    for first in range(0, len(rows), _DRAWN_ROWS):
-        part = rows[first : first + _DRAWN_ROWS]
+    draws = np.empty((_DRAWN_ROWS, dim), np.float32)
+    for first in range(0, len(rows), _DRAWN_ROWS):  # a few rows at a time, to save memory
+        part = rows[first : first + _DRAWN_ROWS, :dim]
         drawn = draws[: len(part)]
         random.random(out=drawn, dtype=np.float32)
         np.multiply(drawn, np.float32(2.0), out=drawn)
         np.subtract(drawn, np.float32(1.0), out=drawn)
-        np.divide(drawn, np.float32(rows.shape[1]), out=part)
+        np.divide(drawn, np.float32(dim), out=part)
 
 
 def _own(array: Floats) -> Floats:
@@ -96,10 +97,10 @@ class EmbeddingTrainer:
         self.bias = np.array(bias, np.float32)
         self.turned, shape = class_layout(len(bias), self.dim, width)
         self.weight = aligned(*shape)
-        _draw(self.embedding[:, : self.dim], options.seed)
+        random_embedding(self.embedding, self.dim, options.seed)
         adaptive = options.optimizer == "adagrad"
-        self.squares = np.full(len(self._table) if adaptive else 0, _ADAGRAD_START, np.float32)
-        self.weight_squares = np.full(len(bias) if adaptive else 0, _ADAGRAD_START, np.float32)
+        self.squares = np.full(len(self._table) if adaptive else 0, ADAGRAD_START, np.float32)
+        self.weight_squares = np.full(len(bias) if adaptive else 0, ADAGRAD_START, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
 
     def _weight_rows(self) -> Floats:
@@ -153,11 +154,7 @@ class EmbeddingTrainer:
     ) -> float:
         """Visit rows during an epoch; `outputs` are the output weights, bias and squares."""
         options = self.options
-        assert options.epochs is not None
-        assert options.lr is not None
-        first_rate, last_rate = (
-            options.lr * (1.0 - e / options.epochs) for e in (number, number + 1)
-        )
+        rates = learning_rates(options, number)
         features, targets = examples.arrays()
         weight, bias, weight_squares = outputs
         return embedding_epoch(
@@ -177,8 +174,7 @@ class EmbeddingTrainer:
             hot_shift,
             common,
             self.code,
-            first_rate,
-            last_rate,
+            *rates,
             options.label_smoothing,
             options.seed,
             number,

@@ -20,7 +20,7 @@ from eitheror._kernels.linear import linear_epoch, linear_loss
 from eitheror._kernels.losses import CODES, EVALUATION
 from eitheror.model import LinearParameters
 from eitheror.training.examples import Examples
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TrainOptions, learning_rates
 
 __all__ = ["LinearTrainer"]
 
@@ -98,11 +98,7 @@ class LinearTrainer:
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
         options = self.options
-        assert options.epochs is not None
-        assert options.lr is not None
-        first_rate, last_rate = (
-            options.lr * (1.0 - e / options.epochs) for e in (number, number + 1)
-        )
+        rates = learning_rates(options, number)
         features, targets = self._arrays(examples)
 
         def run(block: _Block, part: NDArray[np.int64]) -> float:
@@ -117,8 +113,7 @@ class LinearTrainer:
                 block.bias_squares,
                 self.code,
                 block.first,
-                first_rate,
-                last_rate,
+                *rates,
                 float(options.l2 or 0.0),
                 options.label_smoothing,
                 options.seed,

@@ -16,7 +16,15 @@ import numpy as np
 from eitheror.labels import ClassName, suggest
 from eitheror.losses import LOSSES
 
-__all__ = ["TREE", "TrainOptions", "as_seed", "model_loss", "resolve", "text_options"]
+__all__ = [
+    "TREE",
+    "TrainOptions",
+    "as_seed",
+    "learning_rates",
+    "model_loss",
+    "resolve",
+    "text_options",
+]
 
 FEATURES = ("auto", "embedding", "tfidf", "numeric")
 OPTIMIZERS = ("sgd", "adagrad", "newton")
@@ -301,6 +309,20 @@ def as_seed(random_state: Any) -> int:
     if hasattr(random_state, "randint"):
         return int(random_state.randint(2**31 - 1))
     return int(random_state)
+
+
+def learning_rates(options: TrainOptions, epoch: int) -> tuple[float, float]:
+    """Return the rates at the start and the end of an epoch: from `lr` in a line to 0.
+
+    Examples
+    --------
+    >>> learning_rates(TrainOptions(epochs=4, lr=0.5), 1)
+    (0.375, 0.25)
+    """
+    assert options.epochs is not None
+    assert options.lr is not None
+    first, last = (options.lr * (1.0 - e / options.epochs) for e in (epoch, epoch + 1))
+    return first, last
 
 
 def resolve(

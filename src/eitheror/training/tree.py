@@ -16,9 +16,9 @@ from eitheror._kernels.clustering import SIGNS, class_signatures, split_classes
 from eitheror._kernels.embedding import aligned, layout
 from eitheror._kernels.tree import Tree, Ways, tree_epoch, tree_loss, ways_room
 from eitheror.model import HuffmanParameters
-from eitheror.training.blocked import ADAGRAD_START, random_embedding
+from eitheror.training.embedding import ADAGRAD_START, random_embedding
 from eitheror.training.examples import Examples
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TrainOptions, learning_rates
 from eitheror.training.priors import class_prior
 
 __all__ = ["TreeTrainer", "label_tree"]
@@ -48,7 +48,8 @@ class TreeTrainer:
         self.dim = options.dim
         self.chunks, width = layout(self.dim)
         self.children = children
-        self.embedding = random_embedding(n_features, self.dim, width, options.seed)
+        self.embedding = aligned(n_features, width)
+        random_embedding(self.embedding, self.dim, options.seed)
         self.weight = aligned(len(children), width)
         self.bias = np.array(bias, np.float32)
         adaptive = options.optimizer == "adagrad"
@@ -73,10 +74,6 @@ class TreeTrainer:
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
-        options = self.options
-        assert options.epochs is not None
-        assert options.lr is not None
-        first_rate, last_rate = (options.lr * (1 - (number + e) / options.epochs) for e in (0, 1))
         return tree_epoch(
             order,
             *examples.arrays(),
@@ -88,8 +85,7 @@ class TreeTrainer:
             self._ways(examples),
             self.chunks,
             self.dim,
-            first_rate,
-            last_rate,
+            *learning_rates(self.options, number),
         )
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
