@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
+from eitheror._kernels.search_plain import best_leaves
 from eitheror.model.parameters import check_array, check_names, rows_product
 
 __all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
@@ -119,13 +121,13 @@ class HuffmanParameters:
         hidden = rows_product(rows, self.embedding)
         bias = np.zeros(len(self.weight), np.float32) if self.bias is None else self.bias
         tree = self.children, np.ascontiguousarray(self.weight), bias
-        if len(rows) < _FEW:
-            from eitheror._kernels.search_plain import best_leaves
-        else:
-            from eitheror._kernels.search import best_leaves
         classes = np.empty((len(rows), k), np.int32)
         scores = np.empty((len(rows), k), np.float32)
-        best_leaves(hidden, *tree, classes, scores)
+        if len(rows) < _FEW:
+            best_leaves(hidden, *tree, classes, scores)
+        else:
+            heap = np.empty(self.n_classes), np.empty(self.n_classes, np.int32)
+            native("search").best_leaves(hidden, *tree, classes, scores, *heap)
         return classes, scores
 
     @cached_property
