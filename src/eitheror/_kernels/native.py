@@ -2,8 +2,8 @@
 
 ``native("tokens").scan(...)`` does what ``eitheror._kernels.tokens.scan(...)`` does. The first call
 with arguments of some kind looks for the kernel in the store (`store`). Where it is there, llvmlite
-loads it, which takes a hundredth of the time that Numba takes to start. Where it is not, Numba
-compiles it, and it is kept for the next process. Then it is called by Numba's convention: where the
+loads it, and the time that Numba takes to start is saved. Where it is not, Numba compiles it, and
+it is kept for the next process. Then it is called by Numba's convention: where the
 value goes, where an exception would go, and the arguments taken apart, an array as seven words and
 more.
 
@@ -22,13 +22,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eitheror._kernels import store
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eitheror._kernels.store import Stored
 
 __all__ = ["Counts", "Kernel", "Native", "counts", "native", "supported"]
 
@@ -94,7 +96,7 @@ def _kind(value: Any) -> str | None:
         return "f8"
     if found is bool:
         return "b1"
-    if isinstance(value, np.ndarray):
+    if found is np.ndarray or found is np.memmap:
         flags, code = value.flags, value.dtype.str
         if not (flags.c_contiguous and flags.aligned) or code[0] not in "<|":
             return None
@@ -170,6 +172,8 @@ class Kernel:
         return self.real(*args)
 
     def _find(self, signature: str, args: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
+        from eitheror._kernels import store  # not for a few lines, which need no kernel
+
         if not supported():
             return self._real_run
         where = self.module, self.name, signature
@@ -193,7 +197,7 @@ class Kernel:
         return run
 
     def _caller(
-        self, stored: store.Stored, example: tuple[Any, ...]
+        self, stored: Stored, example: tuple[Any, ...]
     ) -> Callable[[tuple[Any, ...]], Any] | None:
         """Return the function that calls the machine code; it runs without the lock."""
         address = _load(stored)
@@ -265,7 +269,7 @@ def _machine() -> Any:
     return llvm.Target.from_default_triple()
 
 
-def _load(stored: store.Stored) -> int | None:
+def _load(stored: Stored) -> int | None:
     """Return the address of a kernel; None if the process lacks what its code needs.
 
     LLVM ends the process if a name is missing, so every name is looked for first.
@@ -283,10 +287,12 @@ def _load(stored: store.Stored) -> int | None:
     return address or None
 
 
-def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> store.Stored | None:
+def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> Stored | None:
     """Compile a kernel for these arguments; None if its code would need Numba when it runs."""
     import numba
     from numba.core import compiler
+
+    from eitheror._kernels.store import Stored
 
     made = getattr(kernel, "_compiler", None)
     if made is None or made.targetoptions.get("_nrt", True):
@@ -312,7 +318,7 @@ def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> store.Stored
     needs = undefined(code)
     if word not in _RETURNED or any(name.startswith(("NRT_", "Py", "_Py")) for name in needs):
         return None
-    return store.Stored(identity, found.fndesc.llvm_func_name, needs, word, code)
+    return Stored(identity, found.fndesc.llvm_func_name, needs, word, code)
 
 
 def undefined(code: bytes) -> list[str]:

@@ -14,7 +14,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -168,6 +167,8 @@ def write(module: str, name: str, signature: str, stored: Stored) -> Path | None
 
 
 def _write(path: Path, data: bytes) -> None:
+    import tempfile  # not to read
+
     number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".tmp")
     try:
         with open(number, "wb") as file:

@@ -1,4 +1,4 @@
-"""Compile every kernel that training and predicting use, once, into Numba's cache on disk.
+"""Compile every kernel that training and predicting use, once, into the caches on disk.
 
 There is no list of kernels: tiny models of every kind that `TrainOptions` knows are trained and
 predict, so a new loss or trainer is covered from the day it can be chosen.
@@ -22,7 +22,8 @@ from eitheror._kernels.rows import Rows
 from eitheror.decide import ExpectedF1
 from eitheror.labels import Labels
 from eitheror.losses import LOSSES
-from eitheror.model import CodedRows, CodedWeight
+from eitheror.model import CodedRows, CodedWeight, HuffmanParameters
+from eitheror.model.huffman import huffman_tree
 from eitheror.model.parameters import SparseWeight, rows_product
 from eitheror.training.options import FEATURES, OPTIMIZERS, TREE, TrainOptions, model_loss, resolve
 
@@ -41,7 +42,8 @@ class Warmth:
     Attributes
     ----------
     compiled, loaded : int
-        Versions of kernels that were compiled now, and that were found in the cache.
+        Versions of kernels that were compiled now, and that were found in a cache: Numba's, or the
+        store of machine code that is loaded without Numba (`eitheror._kernels.native`).
     seconds : float
     folders : list of str
         Where the compiled kernels are kept.
@@ -170,6 +172,10 @@ def _try_large() -> None:
     narrow = np.arange(39, dtype=np.uint16)
     CodedWeight(np.arange(41).clip(max=39), narrow, zeros[:, 0], ones[0], 39).product(rows)
     CodedRows(ones[:1], zeros, ones[:1, :, None], ones[:, 0]).product(rows)
+    pairs = huffman_tree([1] * 40)
+    HuffmanParameters(np.ones((40, 10), np.float32), np.ones((39, 10), np.float32), pairs).top(
+        rows, 1
+    )
     ExpectedF1().predict(np.full((_LARGE, 200), 0.5))
 
 
