@@ -29,7 +29,7 @@ docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean
 
 bench: $(VENV)/.test $(VENV)/.bench
-	@for script in benchmarks/*.py benchmarks/questions/q*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out %/figure.py,$(wildcard benchmarks/[a-z]*.py benchmarks/questions/q*.py)) benchmarks/figure.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf demo-output site .pytest_cache .mypy_cache .ruff_cache

@@ -14,7 +14,8 @@ model took (the first one was there already).
 The length of Adagrad's first steps was chosen on the first quarter of the shuffled rows, which is
 left out of the held-out rows here: they are the last quarter.
 
-    python benchmarks/continue.py      # writes benchmarks/results/continue.json
+    python benchmarks/continue.py                  # writes benchmarks/results/continue.json
+    python benchmarks/continue.py --data ag_news    # a look at one of them, nothing stored
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _process import command_line
 
 from eitheror.labels import Labels, tags
 from eitheror.model import Model
@@ -179,11 +180,14 @@ def main() -> None:
                         {"data": name, "features": features, "further": setting, "way": way}
                         | {k: round(v, 4) for k, v in found.items()}
                     )
+    if len(given.data) < len(read):
+        return
     RESULT.write_text(
         json.dumps(
             {
+                "data": "ag_news, cooking, 20,000 rows of goemotions",
                 "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared with other work",
-                "command": " ".join(["python", "benchmarks/continue.py", *sys.argv[1:]]),
+                "command": command_line(),
                 "load_average": os.getloadavg(),
                 "results": results,
             },

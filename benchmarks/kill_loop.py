@@ -19,12 +19,12 @@ import platform
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from _process import command_line
 
 from eitheror.cli import main as command
 from eitheror.model import load
@@ -163,7 +163,7 @@ def main() -> None:
     print(f"{sum(int(job['kills']) for job in jobs)} kills; every resumed run ended in equal bytes")
     found = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared with other work",
-        "command": " ".join(["python", "benchmarks/kill_loop.py", *sys.argv[1:]]),
+        "command": command_line(),
         "load_average": os.getloadavg(),
         "data": f"{given.rows} rows of synthetic Zipf text",
         "jobs": jobs,

@@ -9,8 +9,9 @@ does not say otherwise. Medians.
 Part 2: what one text costs in training and in prediction (its five best classes, exactly) as the
 number of classes grows, with the exponent of a power of K fitted to it.
 
-Classes are drawn by Zipf's law and stand in groups and subgroups, as products do: a text has words
-of its group, its subgroup and its class, and words that come everywhere.
+Classes are drawn by Zipf's law and stand in groups of a hundred and subgroups of ten, as products
+do: a text has words of its group, its subgroup and its class (half of these are those of another
+class), and words that come everywhere.
 
     python benchmarks/many_classes.py    # stores benchmarks/results/many_classes.json
     python benchmarks/many_classes.py --documents 5000 --largest 10000   # a quick look
@@ -30,14 +31,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _process import command_line, on_threads
 
 RESULT = Path(__file__).parent / "results" / "many_classes.json"
 N_CLASSES, DIM, EPOCHS = 5000, 10, 5
 WORDS = {"common": 20_000, "group": 20, "subgroup": 10, "class": 5}
 RATES = {
-    "fasttext softmax": (0.5, 1.0),
-    "fasttext hs": (0.5, 1.0),
-    "eitheror softmax sgd": (0.5, 1.0),
+    "fasttext softmax": (0.5, 1.0, 2.0),
+    "fasttext hs": (0.5, 1.0, 2.0),
+    "eitheror softmax sgd": (0.5, 1.0, 2.0),
     "eitheror softmax adagrad": (0.3, 0.6, 1.0),
     "eitheror softmax adagrad epochs=2": (0.6, 1.0),
     "eitheror hs adagrad": (0.3, 0.6, 1.0),
@@ -50,13 +52,22 @@ def write_documents(path: Path, n: int, n_classes: int, seed: int) -> None:
     fixed, draw = np.random.default_rng(0), np.random.default_rng([seed, 1])
     p = 1.0 / np.arange(1, n_classes + 1)
     ids = fixed.permutation(n_classes)[draw.choice(n_classes, n, p=p / p.sum())]
-    group, subgroup = ids % 100, ids % 10_000
+    group, subgroup = ids // 100, ids // 10
     common = (WORDS["common"] * draw.random((n, 8)) ** 3).astype(int)
     parts = [
         (np.repeat("x", n), common),
-        (np.char.add(np.char.add("g", group.astype(str)), "_"), draw.integers(0, 20, (n, 2))),
-        (np.char.add(np.char.add("s", subgroup.astype(str)), "_"), draw.integers(0, 10, (n, 2))),
-        (np.char.add(np.char.add("c", ids.astype(str)), "_"), draw.integers(0, 5, (n, 4))),
+        (
+            np.char.add(np.char.add("g", group.astype(str)), "_"),
+            draw.integers(0, WORDS["group"], (n, 2)),
+        ),
+        (
+            np.char.add(np.char.add("s", subgroup.astype(str)), "_"),
+            draw.integers(0, WORDS["subgroup"], (n, 2)),
+        ),
+        (
+            np.char.add(np.char.add("c", ids.astype(str)), "_"),
+            draw.integers(0, WORDS["class"], (n, 4)),
+        ),
     ]
     # A class word is now and then that of another class.
     other = draw.choice(n_classes, (n, 4), p=p / p.sum())
@@ -159,9 +170,8 @@ def child(words: list[str]) -> None:
 
 def measured(*words: object) -> dict[str, float] | None:
     """Return what a process of its own found, None if it died."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--child", *map(str, words)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=on_threads(1), capture_output=True, text=True, check=False)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
@@ -173,8 +183,8 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
         tried = {rate: measured(*tool.split(), rate, folder) for rate in choices}
         done = {rate: found for rate, found in tried.items() if found is not None}
         rates[tool] = max(done, key=lambda rate: done[rate]["valid"])
-        runs[tool] = [done[rates[tool]]]
-    for _ in range(repeats - 1):
+        runs[tool] = []
+    for _ in range(repeats):
         for tool, rate in rates.items():
             found = measured(*tool.split(), rate, folder)
             assert found is not None
@@ -235,7 +245,7 @@ def main() -> None:
         grown = growth(folder, options.largest, 1)
     if options.documents >= 50_000 and options.largest >= 1_000_000:
         stored = {
-            "command": "python benchmarks/many_classes.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"{options.documents:,} texts of {N_CLASSES:,} classes by Zipf's law; "
             "300,000 texts of 1,000 to 1,000,000 classes",

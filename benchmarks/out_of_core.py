@@ -2,7 +2,7 @@
 
 The text is made here: words by Zipf's law, a quarter of them from the topic of the row's class, one
 label in ten wrong, and one row in five a set or a "not this" instead of a label. Each run is a
-process of its own, and its peak is what the system counted (`ru_maxrss`). "first" reads the text
+process of its own, and its peak is what the system counted (`VmHWM`). "first" reads the text
 and builds the cache, "again" finds it; "memory" is `fit` on all rows at once.
 
     python benchmarks/out_of_core.py                   # stores benchmarks/results/out_of_core.json
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _process import command_line, peak_mb
 
 RESULT = Path(__file__).parent / "results" / "out_of_core.json"
 CLASSES = [f"topic{k}" for k in range(8)]
@@ -109,7 +109,7 @@ def child(arguments: list[str]) -> None:
         n = next(event["rows"] for event in rows if event["event"] == "data")
     spent = time.perf_counter() - start[0], time.process_time() - start[1]
     model.save(path + ".model")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     texts, labels = eo.read(test, classes=model.classes)
     found = (model.predict_proba(texts).argmax(axis=1) == labels.exact_index()).mean()
     print(json.dumps({
@@ -166,7 +166,7 @@ def main() -> None:
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "settings": {"dim": DIM, "epochs": EPOCHS, "classes": len(CLASSES), "words": WORDS},
             "long" if options.rows else "table": {
-                "command": " ".join(["python", "benchmarks/out_of_core.py", *sys.argv[1:]]),
+                "command": command_line(),
                 "load": os.getloadavg()[0],
                 "runs": found,
             },

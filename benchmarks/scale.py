@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _process import command_line
 from threadpoolctl import threadpool_limits
 
 from eitheror.labels import Labels
@@ -101,7 +102,7 @@ def main() -> None:
             )
     if not quick:
         stored = {
-            "command": "python benchmarks/scale.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"made-up texts; {STANDARD} unless the axis says otherwise",
             "repeats": options.repeats,

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import fasttext
+from _process import command_line
 
 import eitheror as eo
 from eitheror.labels import Labels, tags
@@ -174,6 +175,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
+    if not DATA.exists():
+        print(f"skipped: {DATA} is not there")
+        return
     fasttext.FastText.eprint = lambda *words: None
     found = {}
     for name, read in (("cooking", cooking), ("goemotions", goemotions)):
@@ -184,7 +188,7 @@ def main() -> None:
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared with other work",
         "load_average": [round(load, 1) for load in os.getloadavg()],
-        "command": "python benchmarks/shrink.py",
+        "command": command_line(),
         "data": "cooking: 12,404 train, 3,000 test; goemotions: 43,410 train, 5,426 dev",
         "rounds": rounds,
         "models": found,

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _process import command_line
 
 from eitheror._kernels.common import EXACT, Targets, jit
 from eitheror._kernels.losses import CODES, row_gradient
@@ -255,7 +256,7 @@ def main() -> None:
     matrices = {f"{n} x {k}": dense(n, k, turns) for n, k in sizes}
     if not options.quick:
         stored = {
-            "command": "python benchmarks/speed_loss.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"{ROWS:,} rows of {WORDS} words drawn by Zipf's law from {VOCABULARY:,}",
             "turns": turns,

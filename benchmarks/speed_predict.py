@@ -1,6 +1,6 @@
 """Time to predict: 100,000 lines through the command and in the process, and one line from cold.
 
-Models are trained on 120,000 documents from word chains over AG News (see speed_train.py), fastText
+Models are trained on 120,000 documents from word chains over AG News (_documents.py), fastText
 and ours with the same settings: 10 numbers a word, word pairs, 5 epochs. Peers: fastText's command,
 built here from the same release's sources, its Python binding (`predict(list)`), with its three
 losses; scikit-learn's TF-IDF and logistic regression. All take turns; the table holds medians and
@@ -23,64 +23,42 @@ import os
 import pickle
 import platform
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
 
-from speed_train import DATA, EPOCHS, RATE, write_documents
+from _documents import DATA, write_documents
+from _fasttext import fasttext_command
+from _process import command_line, on_threads, peak_mb
 
 RESULT = Path(__file__).parent / "results" / "speed_predict.json"
+EPOCHS, RATE = 5, 0.5
 LOSSES = ("softmax", "hs", "ova")
 OURS = {"embedding": "embedding, as fastText", "tfidf": "tfidf (default)"}
 SKLEARN_ROWS = 20_000
 WARM = 2000
 
 
-def fasttext_command(folder: Path) -> Path | None:
-    """Build fastText's command from the sources of the installed release; None where it fails."""
-    from importlib.metadata import version
-
-    release = f"fasttext-wheel=={version('fasttext-wheel')}"
-    flags = ["-O3", "-march=native", "-funroll-loops", "-std=c++17", "-pthread", "-DNDEBUG"]
-    try:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary",
-             ":all:", "--dest", folder, release],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        with tarfile.open(next(folder.glob("fasttext*.tar.gz"))) as packed:
-            packed.extractall(folder, filter="data")
-        sources = sorted(map(str, folder.glob("fasttext*/src/*.cc")))
-        command = folder / "fasttext"
-        compiler = ["g++", *flags, "-include", "cstdint", "-o", str(command), *sources]
-        subprocess.run(compiler, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError, StopIteration) as error:
-        print(f"fastText's command could not be built, so it is left out: {error}")
-        return None
-    return command
-
-
-def train_fasttext(train: str, model: str, loss: str) -> None:
-    """Train and store a model of fastText."""
+def train_fasttext(train: str, model: str) -> None:
+    """Train and store a model of fastText, with the loss that the file is called by."""
     import fasttext
 
     fitted = fasttext.train_supervised(
-        train, dim=10, wordNgrams=2, epoch=EPOCHS, lr=RATE, thread=2, minCount=1, loss=loss,
-        verbose=0,
+        train, dim=10, wordNgrams=2, epoch=EPOCHS, lr=RATE, thread=2, minCount=1,
+        loss=Path(model).stem, verbose=0,
     )  # fmt: skip
     fitted.save_model(model)
 
 
-def train_ours(train: str, model: str, features: str) -> None:
-    """Train and store one of our models."""
+def train_ours(train: str, model: str) -> None:
+    """Train and store one of our models, with the features that the folder is called by."""
     import eitheror as eo
     from eitheror.training import TrainOptions, fit
 
+    features = Path(model).name
     same = {"optimizer": "sgd", "epochs": EPOCHS, "lr": RATE, "dim": 10, "word_ngrams": 2}
     rest = same | {"ngram_min_count": 1} if features == "embedding" else {}
     fit(*eo.read(train), TrainOptions(features=features, **rest), n_jobs=2).save(model)
@@ -124,15 +102,13 @@ def child(arguments: list[str]) -> None:
     start = time.perf_counter(), time.process_time()
     predict(lines)
     spent = time.perf_counter() - start[0], time.process_time() - start[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": spent[0], "cpu": spent[1], "peak_mb": peak}))
+    print(json.dumps({"seconds": spent[0], "cpu": spent[1], "peak_mb": peak_mb()}))
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:
     """Return the environment of every run: threads of the libraries, Python's own cache on."""
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    words = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return kept | dict.fromkeys(words, str(threads)) | {"PYTHONPYCACHEPREFIX": str(folder / "pyc")}
+    kept = {k: v for k, v in on_threads(threads).items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(folder / "pyc")}
 
 
 def in_process(folder: Path, tool: str, model: Path, threads: int) -> dict[str, float]:
@@ -159,7 +135,7 @@ def whole(folder: Path, command: list[str | Path], threads: int) -> dict[str, fl
     return {"seconds": seconds, "cpu": cpu}
 
 
-def contestants(folder: Path, built: Path | None) -> dict[str, dict[str, object]]:
+def contestants(folder: Path, built: list[str]) -> dict[str, dict[str, object]]:
     """Return, by table and name, a function of no arguments that measures one run."""
     ours = [sys.executable, "-m", "eitheror", "predict"]
     script = [sys.executable, __file__, "--child"]
@@ -170,8 +146,8 @@ def contestants(folder: Path, built: Path | None) -> dict[str, dict[str, object]
             folder, "fasttext", m, 1
         )
         for table, file in (("command", "lines.txt"), ("one line", "one.txt")):
-            if built is not None:
-                call = [built, "predict", model, folder / file]
+            if built:
+                call = [*built, "predict", model, folder / file]
                 tables[table][name] = lambda c=call: whole(folder, c, 1)
             elif loss == "softmax":
                 call = [*script, "fasttext", model, folder / file, "1", "whole"]
@@ -203,12 +179,11 @@ def prepare(folder: Path, n_lines: int, documents: int) -> None:
     lines = [line.split(" ", 1)[1] for line in labelled]
     (folder / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "one.txt").write_text(lines[0] + "\n", encoding="utf-8")
-    train = str(folder / "train.txt")
-    for loss in LOSSES:
-        train_fasttext(train, str(folder / f"{loss}.bin"), loss)
-    for features in OURS:
-        train_ours(train, str(folder / features), features)
-    train_sklearn(train, str(folder / "sklearn.pickle"))
+    models = {"fasttext": [f"{loss}.bin" for loss in LOSSES], "eitheror": OURS}
+    for tool, names in {**models, "sklearn": ["sklearn.pickle"]}.items():
+        for name in names:
+            words = ["--train", tool, str(folder / "train.txt"), str(folder / name)]
+            subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True)
 
 
 def compare(tables: dict[str, dict[str, object]], rounds: int) -> dict[str, dict[str, object]]:
@@ -249,13 +224,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        built = fasttext_command(folder) if shutil.which("g++") else None
+        built = fasttext_command(folder)
         prepare(folder, options.lines, options.documents)
         load = os.getloadavg()[0]
         found = compare(contestants(folder, built), options.rounds)
-    if options.lines >= 100_000:
+    if min(options.lines, options.documents) >= 100_000:
         stored = {
-            "command": "python benchmarks/speed_predict.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"{options.lines:,} lines from word chains over AG News; models of "
             f"{options.documents:,} documents, scikit-learn's of {SKLEARN_ROWS:,}",
@@ -267,8 +242,12 @@ def main() -> None:
         RESULT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 
+TRAINERS = {"fasttext": train_fasttext, "eitheror": train_ours, "sklearn": train_sklearn}
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2:])
+    elif sys.argv[1:2] == ["--train"]:
+        TRAINERS[sys.argv[2]](*sys.argv[3:])
     else:
         main()

@@ -1,7 +1,7 @@
 """Reading and tokenising speed: CPU time a line, against what one would write by hand.
 
-Documents as in `speed_train.py`, in every format. "eitheror" is `eo.read`: texts, labels, line
-numbers, every row checked. "row by row" is `iter_rows`, which reads one row at a time. The peers
+Documents from word chains in every format. "eitheror" is `eo.read`: texts, labels, line numbers,
+every row checked. "row by row" is `iter_rows`, which reads one row at a time. The peers
 do less: `str.split` by lines and labels, `json.loads` a line, the `csv` module, Arrow's reader and
 gzip alone; none checks anything, and only the first three make lists of texts and of labels.
 Processes take turns; figures are medians of CPU seconds in a process that has read a small file
@@ -19,7 +19,6 @@ import gzip
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speed_train import DATA, write_documents
+from _documents import DATA, write_documents
+from _process import command_line, peak_mb
 
 RESULT = Path(__file__).parent / "results" / "speed_read.json"
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "txt.gz")
@@ -115,8 +115,7 @@ def child(arguments: list[str]) -> None:
     found = work()
     spent = {"cpu": time.process_time() - start[0], "wall": time.perf_counter() - start[1]}
     del found
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**spent, "peak_mb": peak}))
+    print(json.dumps({**spent, "peak_mb": peak_mb()}))
 
 
 def measured(way: str, folder: Path, kind: str) -> dict[str, float]:
@@ -171,7 +170,7 @@ def main() -> None:
             )
     if options.documents >= 100_000:
         stored = {
-            "command": "python benchmarks/speed_read.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"{options.documents:,} documents from word chains over AG News",
             "bytes": size,

@@ -24,23 +24,25 @@ import gzip
 import json
 import os
 import platform
-import random
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-DATA = SHARED / "ag_news" / "ag_news.jsonl.gz"
+from _documents import DATA, write_documents
+from _fasttext import fasttext_command
+from _process import command_line, on_threads, peak_mb
+
+SHARED = DATA.parents[1]
 RESULT = Path(__file__).parent / "results" / "speed_train.json"
-EPOCHS, RATE, OTHER_CLASS = 5, 0.5, 0.4
+EPOCHS, RATE = 5, 0.5
 TWICE = "eitheror, bigrams twice"
 HOGWILD = "eitheror --hogwild"
 TOOLS = {1: ("fasttext", "eitheror", TWICE), 2: ("fasttext", "eitheror", HOGWILD)}
@@ -57,35 +59,8 @@ CONTESTANTS = {
     "eitheror ova": "ova",
     "eitheror pol --hogwild": "pol",
 }
-SOURCE = "fasttext-wheel==0.9.2"
 
 Found = dict[str, float]
-
-
-def write_documents(path: Path, n: int, seed: int) -> None:
-    """Write n lines, each a walk through the words of its class, at times of another class."""
-    draw = random.Random(seed)
-    chains: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    lengths = []
-    with gzip.open(DATA, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            words = row["text"].lower().split()
-            lengths.append(len(words))
-            for one, two in zip(["", *words], [*words, ""], strict=True):
-                chains[row["label"]][one].append(two)
-    classes = sorted(chains)
-    with path.open("w", encoding="utf-8") as out:
-        for _ in range(n):
-            label = draw.choice(classes)
-            words, word, chain = [], "", chains[label]
-            for _ in range(draw.choice(lengths)):
-                if not word:
-                    other = draw.random() < OTHER_CLASS
-                    chain = chains[draw.choice(classes) if other else label]
-                word = draw.choice(chain.get(word) or chain[""])
-                words.append(word)
-            out.write(f"__label__{label} {' '.join(words)}\n")
 
 
 def run_fasttext(tool: str, train: str, test: str, dim: int, threads: int, model: str) -> Found:
@@ -137,7 +112,7 @@ def child(arguments: list[str]) -> None:
     tool, train, test, dim, threads, model = arguments
     run = run_fasttext if tool.startswith("fasttext") else run_eitheror
     found = run(tool, train, test, int(dim), int(threads), model)
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["peak_mb"] = peak_mb()
     print(json.dumps(found))
 
 
@@ -145,11 +120,10 @@ def measured(tool: str, folder: Path, train: str, dim: int, threads: int) -> Fou
     """Return what one process of a tool says, and how long it took as a whole."""
     model = str(folder / f"{tool.split()[0]}-{dim}.model")
     command = [sys.executable, __file__, "--child", tool, train, str(folder / "test.txt")]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     start = time.perf_counter()
     done = subprocess.run(
         [*command, str(dim), str(threads), model],
-        env=environment, check=True, capture_output=True, text=True,
+        env=on_threads(threads), check=True, capture_output=True, text=True,
     )  # fmt: skip
     found: Found = json.loads(done.stdout.splitlines()[-1])
     found["process"] = time.perf_counter() - start
@@ -176,23 +150,6 @@ def compare(folder: Path, dim: int, threads: int, repeats: int) -> dict[str, Fou
         for tool in TOOLS[threads] + (OTHER_LOSSES if threads == 2 and turn == 0 else ()):
             runs[tool].append(measured(tool, folder, str(folder / "train.txt"), dim, threads))
     return medians(runs, "fasttext")
-
-
-def fasttext_command(folder: Path) -> list[str]:
-    """Compile fastText's command from its source; without a compiler, its Python binding."""
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
-    made = folder / "fasttext"
-    try:
-        subprocess.run([*pip, "-d", folder, SOURCE], check=True, capture_output=True)
-        with tarfile.open(next(folder.glob("fasttext*.tar.gz"))) as packed:
-            packed.extractall(folder, filter="data")
-        sources = map(str, folder.glob("fasttext*/src/*.cc"))
-        flags = "-O3 -march=native -funroll-loops -std=c++17 -include cstdint -pthread".split()
-        compile_ = ["g++", *flags, *sources, "-o", str(made)]
-        subprocess.run(compile_, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError, StopIteration):
-        return []
-    return [str(made)]
 
 
 def write_cooking(folder: Path) -> None:
@@ -278,7 +235,7 @@ def command_run(tool: str, name: str, binary: list[str], folder: Path) -> Found:
     return {"process": process, "cpu": cpu, "p_at_1": p_at_1(tool, model, folder / "test.txt")}
 
 
-def commands(name: str, binary: list[str], repeats: int) -> dict[str, Found]:
+def commands(name: str, binary: list[str], repeats: int) -> dict[str, Any]:
     """Let the commands take turns on one data set; the first turn of ours fills the cache."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -287,16 +244,27 @@ def commands(name: str, binary: list[str], repeats: int) -> dict[str, Found]:
             if tool.startswith("eitheror"):
                 command_run(tool, name, binary, folder)
         runs: dict[str, list[Found]] = defaultdict(list)
+        failed: dict[str, str] = {}
         for _ in range(repeats):
-            for tool in CONTESTANTS:
-                runs[tool].append(command_run(tool, name, binary, folder))
-    return medians(runs, "fasttext softmax")
+            for tool in [name for name in CONTESTANTS if name not in failed]:
+                try:
+                    runs[tool].append(command_run(tool, name, binary, folder))
+                except subprocess.CalledProcessError as error:
+                    if tool.startswith("eitheror"):
+                        raise
+                    failed[tool] = f"ended with status {error.returncode}"  # "Encountered NaN"
+                    runs.pop(tool, None)
+    found: dict[str, Any] = medians(runs, "fasttext softmax")
+    return found | {tool: {"failed": reason} for tool, reason in failed.items()}
 
 
-def show(title: str, found: dict[str, Found]) -> None:
+def show(title: str, found: dict[str, Any]) -> None:
     """Print one table."""
     print(title)
     for tool, row in found.items():
+        if "failed" in row:
+            print(f"    {tool:24} {row['failed']}", flush=True)
+            continue
         cells = [
             f"{key} {row[key]:6.2f} s ({row[key + '_ratio']:.2f})"
             for key in ("fit", "cpu", "process")
@@ -306,7 +274,7 @@ def show(title: str, found: dict[str, Found]) -> None:
         print(f"    {tool:24} {'  '.join(cells)}{memory}  P@1 {row['p_at_1']:.4f}", flush=True)
 
 
-def chains(documents: int, dims: list[int], repeats: int) -> dict[str, dict[str, Found]]:
+def chains(documents: int, dims: list[int], repeats: int) -> dict[str, dict[str, Any]]:
     """Measure training inside the process."""
     table = {}
     with tempfile.TemporaryDirectory() as name:
@@ -344,7 +312,7 @@ def main() -> None:
     complete = options.documents >= 100_000 and set(options.commands) == set(SETTINGS)
     if complete and options.dims == [10, 100]:
         stored = {
-            "command": "python benchmarks/speed_train.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": f"{options.documents:,} documents from word chains over AG News; cooking; "
             "goemotions",

@@ -7,7 +7,8 @@ held-out rows. Test rows choose nothing: they only give the accuracies in the ta
 have trained on all training rows. scikit-learn's TF-IDF with logistic regression and with SGD, and
 Vowpal Wabbit (one-against-all, word pairs, 5 passes) run with settings that are usual for them.
 
-Every run is a process of its own, all take turns, and the table holds medians. The time is that of
+Every run is a process of its own; fastText and eitheror take turns, and the table holds their
+medians. The others run once, on one thread. The time is that of
 reading the training file and of training, without imports, and for us with kernels in their cache
 after a first fit of 500 lines; "process" is from start to exit.
 
@@ -29,10 +30,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from speed_predict import environment
-from speed_train import DATA, EPOCHS, write_documents
+from _documents import DATA, write_documents
+from _process import command_line, on_threads
 
 RESULT = Path(__file__).parent / "results" / "time_to_accuracy.json"
+EPOCHS = 5
 FASTTEXT = [(loss, lr) for loss in ("softmax", "ova", "hs") for lr in (0.25, 0.5, 1.0)]
 OURS = [
     *(("adagrad", epochs, lr) for epochs in (1, 2, 3, 5) for lr in (0.2, 0.5)),
@@ -142,7 +144,7 @@ def measured(folder: Path, tool: str, files: tuple[str, str], threads: int, sett
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, "--child", tool, train, test, str(threads), json.dumps(setting)],
-        env=environment(folder, threads), check=True, capture_output=True, text=True,
+        env=on_threads(threads), check=True, capture_output=True, text=True,
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1]) | {"process": time.perf_counter() - start}
 
@@ -237,7 +239,7 @@ def main() -> None:
                     )
     if options.documents >= 100_000:
         stored = {
-            "command": "python benchmarks/time_to_accuracy.py",
+            "command": command_line(),
             "machine": f"{platform.machine()}, 2 cores, shared with other work",
             "data": "AG News (5,001 training and 7,600 test rows), and "
             f"{options.documents:,} documents from word chains over it (5,000 test rows)",

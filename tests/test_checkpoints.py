@@ -295,6 +295,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, error = process.communicate()
     assert 130 == process.returncode, error
     assert "finished passes are in m.checkpoint; the same command with --resume goes on" in error
+    assert "interrupted" == error.splitlines()[-1]
     assert "Traceback" not in error
 
 

@@ -424,6 +424,34 @@ class TestPredict:
         assert "1 row could not be read" in result.err
         assert 2 == run("predict", models / "tickets", "-", stdin=rows).code
 
+    @pytest.mark.parametrize(
+        ("name", "line", "odd"),
+        [
+            ("rows.txt", "{i} charged twice", ["", "  ", "__label__bug", "caf\u00e9 \u2028 x"]),
+            (
+                "rows.jsonl",
+                '{{"text": "{i} it crashes"}}',
+                ["", '{"txet": "b"}', '{"text": "a", "votes": {"bug": 2}}', "{", '{"text": 1}'],
+            ),
+            ("rows.csv", "{i} charged twice", ['"a ""b"""', '"two\nlines"', "a,b"]),
+        ],
+    )
+    def test_a_file_is_answered_like_standard_input(
+        self, run, models, tmp_path, name: str, line: str, odd: list[str]
+    ):
+        """Read many rows at once or one by one: the same answers in the same places."""
+        lines = [line.format(i=i) for i in range(200)]
+        for place, what in enumerate(odd):
+            lines.insert(40 * place + 7, what)
+        text = "\n".join(["text"] * name.endswith(".csv") + lines) + "\n"
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        words = ["--skip-bad", "--json", "--format", "text" if name == "rows.txt" else name[5:]]
+        piped = run("predict", models / "tickets", "-", *words, stdin=text)
+        read = run("predict", models / "tickets", path, *words)
+        assert piped.out == read.out
+        assert piped.err.replace("stdin:", f"{path}:") == read.err
+
     def test_numbers_among_texts_are_bad_rows(self, run, models):
         """A row of features for a model of texts is an error with its line, or null."""
         rows = '{"text": "a"}\n{"features": [1]}\n'

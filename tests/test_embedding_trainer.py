@@ -14,6 +14,7 @@ from eitheror._kernels.losses import CODES
 from eitheror._kernels.rows import Rows
 from eitheror.labels import Labels, either, not_
 from eitheror.training import Checkpoint, TrainOptions, fit
+from eitheror.training.continuing import Start
 from eitheror.training.embedding import EmbeddingTrainer
 from eitheror.training.examples import Examples
 from eitheror.training.options import resolve
@@ -44,12 +45,12 @@ def examples(n_classes: int, seed: int = 0) -> Examples:
     return Examples(rows, labels.sparse(), np.ones(N_ROWS, np.float32))
 
 
-def trainer(n_classes: int, n_jobs: int = 1, start: Any = None, **given: Any) -> EmbeddingTrainer:
+def trainer(n_classes: int, n_jobs: int = 1, **given: Any) -> EmbeddingTrainer:
     """Make a trainer of a few epochs."""
     options = TrainOptions(**{"features": "embedding", "dim": 12, "epochs": 4, "lr": 0.5, **given})
     plan = resolve(options, "multiclass", text=True, n_samples=N_ROWS)
     bias = np.zeros(n_classes, np.float32)
-    return EmbeddingTrainer(N_FEATURES, bias, plan, class_weight=None, n_jobs=n_jobs, start=start)
+    return EmbeddingTrainer(N_FEATURES, bias, plan, class_weight=None, n_jobs=n_jobs)
 
 
 @pytest.mark.parametrize("dim", [12, 100])
@@ -61,18 +62,23 @@ def test_embeddings_start_uniform(dim: int) -> None:
     assert not start.weight.any()
 
 
-@pytest.mark.parametrize("n_classes", [3, 15, 16, 40])
-def test_a_trainer_starts_from_what_another_hands_over(n_classes: int) -> None:
-    """Parameters come out as they went in, whichever way the output weights lie."""
-    first = trainer(n_classes)
-    first.epoch(examples(n_classes), np.arange(N_ROWS), 0)
+@pytest.mark.parametrize(
+    ("n_old", "n_new"), [(3, 3), (3, 15), (10, 20), (15, 16), (16, 40), (33, 33)]
+)
+def test_a_model_is_carried_over_whichever_way_the_weights_lie(n_old: int, n_new: int) -> None:
+    """Old classes keep their rows, new ones start at 0, and what is padding stays 0."""
+    first = trainer(n_old)
+    first.epoch(examples(n_old), np.arange(N_ROWS), 0)
     before = first.parameters()
-    after = trainer(n_classes, start=before).parameters()
-    assert before.weight.shape == (n_classes, 12)
+    later = trainer(n_new)
+    nothing: Any = None  # no text is read
+    Start(nothing, np.arange(N_FEATURES), before).carry_over(later)
+    after = later.parameters()
     assert before.weight.any()
-    for name, array in before.tensors().items():
-        if name != "bias":
-            np.testing.assert_array_equal(array, after.tensors()[name])
+    np.testing.assert_array_equal(before.embedding, after.embedding)
+    np.testing.assert_array_equal(before.weight, after.weight[:n_old])
+    assert not after.weight[n_old:].any()
+    assert np.count_nonzero(before.weight) == np.count_nonzero(later.weight)
 
 
 def test_many_classes_lie_along_the_vector() -> None:
@@ -116,16 +122,17 @@ def test_merging_changes_nothing_for_one_thread(dim: int, optimizer: str) -> Non
 
 @pytest.mark.parametrize("n_classes", [4, 20])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_hogwild_learns_as_well(n_classes: int, optimizer: str) -> None:
-    """Two threads with copies of the frequent rows end at about the loss of one."""
+@pytest.mark.parametrize("n_jobs", [2, 12])
+def test_hogwild_learns_as_well(n_classes: int, optimizer: str, n_jobs: int) -> None:
+    """Threads with copies of the frequent rows end at about the loss of one, few or many."""
     data, ends = examples(n_classes), {}
     order = np.random.default_rng(3).permutation(N_ROWS)
     for hogwild in (False, True):
-        model = trainer(n_classes, 2, optimizer=optimizer, hogwild=hogwild, epochs=12)
+        model = trainer(n_classes, n_jobs, optimizer=optimizer, hogwild=hogwild, epochs=12)
         losses = [model.epoch(data, order, number) for number in range(12)]
         assert losses[-1] < 0.8 * losses[0]
         ends[hogwild] = model.loss(data, order)
-    assert ends[True] < 1.25 * ends[False]
+    assert ends[True] < 1.5 * ends[False]
 
 
 @pytest.mark.parametrize("options", [{"dim": 100}, {"optimizer": "adagrad", "patience": 3}])

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eitheror import Labels, exact, not_, tags
-from eitheror.files import ReadOptions, iter_blocks, read, read_table
+from eitheror.files import ReadOptions, _batches, iter_blocks, read, read_table
 from eitheror.files._collect import Collector
 from eitheror.files._rows import Reading
+from eitheror.files._streams import _ahead
 from eitheror.files._table import _iterate, _rows
 from eitheror.labels import DataError, LabelsBuilder, RowError
 from eitheror.labels._build import settle, stack
@@ -51,8 +54,12 @@ def facts(read_it, data, **options):
 
 
 def check_same(data, **options):
-    """Fail unless both ways of reading agree."""
-    assert facts(one_by_one, data, **options) == facts(read_table, data, **options)
+    """Fail unless both ways of reading agree, with odd rows among others or all one by one."""
+    alone = facts(one_by_one, data, **options)
+    for most in (1, _batches._MOST_ODD):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_batches, "_MOST_ODD", most)
+            assert alone == facts(read_table, data, **options)
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -246,6 +253,26 @@ def test_damage_in_packed_files_is_found_at_the_same_line(cut, byte):
     check_same(bytes(packed), format="fasttext")
 
 
+def test_a_reading_that_is_given_up_waits_for_no_thread():
+    """What reads ahead is not joined: it may be collected in a thread that is just starting."""
+    started, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    seen = []
+
+    def items():
+        yield 1
+        started.set()
+        seen.append(go_on.wait(10))
+        done.set()
+
+    ahead = _ahead(items())
+    assert next(ahead) == 1
+    assert started.wait(10)
+    ahead.close()
+    go_on.set()
+    assert done.wait(10)
+    assert seen == [True]
+
+
 def test_utf16_and_a_byte_order_mark_are_told_at_the_front():
     """A mark is taken off, UTF-16 is refused, as line by line."""
     check_same(b"\xef\xbb\xbf__label__a x\n__label__b y\n", format="fasttext")
@@ -354,6 +381,27 @@ def test_texts_behave_like_a_list(texts, drawn):
         assert texts.count(text) == made.count(text)
     with pytest.raises(IndexError):
         made[len(texts)]
+
+
+def test_a_few_texts_travel_without_the_others():
+    """A pickled slice holds its own bytes, not the buffer of the file."""
+    texts = Texts.of([f"text {i} é" for i in range(5000)])
+    packed = pickle.dumps(texts[7:9])
+    assert len(packed) < 1000
+    assert pickle.loads(packed) == ["text 7 é", "text 8 é"]
+    assert pickle.loads(pickle.dumps(texts[:0])) == []
+
+
+def test_texts_refuse_what_is_no_row_number():
+    """Wrong indices raise what a list raises; a mask is not taken for row numbers."""
+    texts = Texts.of(["a", "b", "c"])
+    for key in ("a", 1.5, None):
+        with pytest.raises(TypeError):
+            texts[key]
+    for rows in ([True, False, True], [0.9]):
+        with pytest.raises(TypeError, match="row numbers were expected"):
+            texts.take(rows)
+    assert texts.take([]) == []
 
 
 def _bounds(texts):

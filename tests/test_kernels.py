@@ -182,6 +182,17 @@ def test_drawn_labels_average_to_the_expectation(loss: str) -> None:
         np.testing.assert_allclose(mean, expected[row], atol=2e-3)
 
 
+def test_weights_far_below_the_top_keep_their_digits() -> None:
+    """Weighted classes hundreds below the top: loss and gradient to a part in a million."""
+    labels = Labels([evidence({"a": 1.0, "b": 0.9, "c": 0.3})], classes=CLASSES)
+    f = np.float32([747.1423, 746.25, 700.5, -3.0, 849.0, 12.0, 0.0, -500.0, 100.0, 600.5])
+    expected = LOSSES["softmax"].value(f[None].astype(float), labels.to_targets())
+    slopes = LOSSES["softmax"].gradient(f[None].astype(float), labels.to_targets())
+    value, gradient = run_row("softmax", pack(labels), 0, f)
+    assert value == pytest.approx(expected[0], rel=1e-8)
+    np.testing.assert_allclose(gradient, slopes[0], atol=2e-7)
+
+
 def test_extreme_logits_stay_finite_and_right() -> None:
     """At logits of 1e4 the statement loss is 2e4, 0 or 1e4, with the right gradient."""
     f = [1e4, -1e4, 0.0, 3.0]

@@ -349,6 +349,17 @@ def test_the_compiled_search_is_the_plain_one() -> None:
     np.testing.assert_array_equal(found[0][0], found[1][0])
 
 
+@pytest.mark.parametrize("n_texts", [2, 100])
+def test_a_tree_of_one_class_finds_it(n_texts: int) -> None:
+    """A tree may be a single leaf, as of a fastText model of one label."""
+    parameters = HuffmanParameters(
+        np.ones((1, DIM), np.float32), np.empty((0, DIM), np.float32), np.empty((0, 2), np.int32)
+    )
+    columns, scores = parameters.top(Rows.from_dense(np.ones((n_texts, 1))), 1)
+    assert [[0]] * n_texts == columns.tolist()
+    assert [[0.0]] * n_texts == scores.tolist()
+
+
 def test_largest_takes_the_first_of_equals() -> None:
     """Columns come as a stable sort by falling value gives them, for any k."""
     values = np.random.default_rng(5).integers(0, 5, (50, 12)).astype(np.float32)

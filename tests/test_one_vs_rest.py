@@ -357,6 +357,22 @@ def test_refusals_say_what_to_write(labels: Labels, options: dict[str, Any], mes
         fit(["red", "blue"], labels, TrainOptions(**{"optimizer": "newton", **options}))
 
 
+@pytest.mark.parametrize("weight", [1e-50, 1e-30, 1e20, 1e39])
+def test_weights_beyond_float32_are_refused(weight: float) -> None:
+    """Weights whose squares float32 cannot hold would stop the solver before its first step."""
+    X, truth = sparse_table(n=50, k=2)
+    labels, options = Labels.from_indicator(truth), TrainOptions(optimizer="newton", l2=0.01)
+    weights = np.full(50, weight)
+    with pytest.raises(ValueError, match=r"^the rows weigh .* expected a mean from 1e-09 to 1e"):
+        fit(X, labels, options, sample_weight=weights)
+    with pytest.raises(ValueError, match=r"^the validation rows weigh"):
+        fit(X, labels, options, valid=(X, labels, weights))
+    even = fit(X, labels, options).predict_proba(X)
+    for near in (1e-8, 1e8):
+        same = fit(X, labels, options, sample_weight=np.full(50, near)).predict_proba(X)
+        np.testing.assert_allclose(same, even, atol=1e-3)
+
+
 def test_joint_statements_are_refused_with_their_row() -> None:
     """The row is named, also for numbers and among held-out rows."""
     table = np.eye(2)

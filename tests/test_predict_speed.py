@@ -156,11 +156,57 @@ def test_a_warmup_of_no_width_is_refused():
 
 
 @pytest.mark.slow
-def test_a_second_warmup_compiles_nothing():
-    """After `eitheror warmup` all kernels are in the cache that it names."""
+def test_a_second_warmup_compiles_nothing(tmp_path):
+    """After `eitheror warmup` all kernels are in the cache that it names, whatever is trained."""
     command = [sys.executable, "-m", "eitheror", "warmup", "--dim", "10", "--json"]
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert 0 == found["compiled"] < found["loaded"]
     assert found["folders"]
+    done = subprocess.run(
+        [sys.executable, "-c", USES], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert [] == json.loads(done.stdout.splitlines()[-1])
+
+
+USES = """
+import json
+from pathlib import Path
+import eitheror as eo
+from eitheror.training import TrainOptions, fit, fit_files
+from eitheror.training.warmup import _kernels
+
+texts = [f"word{n % 11} and word{n % 7} of text {n}" for n in range(600)]
+
+def labels(n, task="multiclass"):
+    names = [f"c{k}" for k in range(n)]
+    return eo.Labels([names[row % n] for row in range(600)], classes=names, task=task)
+
+def use(n, task="multiclass", n_jobs=2, small=True, **options):
+    model = fit(texts, labels(n, task), TrainOptions(epochs=1, **options), n_jobs=n_jobs)
+    model.save("model")
+    model = eo.load("model")
+    model.predict(texts * 10, n_jobs)
+    model.predict_top(texts * 10, 2)
+    if small:
+        eo.shrink(model, "20K").predict(texts * 10)
+    return model
+
+for n in (2, 28, 90, 300):
+    use(n, small=n < 300)
+    use(n, features="embedding", dim=10, small=n < 300)
+use(300, "multilabel", small=False)
+use(40, "multilabel", optimizer="newton", l2=0.01)
+use(40, "multilabel", features="embedding", dim=10)
+use(300, loss="hs", dim=10, small=False)
+use(28, features="embedding", dim=10, hogwild=True)
+for n_jobs in (1, 2):
+    use(30_000, features="embedding", dim=10, n_jobs=n_jobs, small=False)
+more = fit(texts, labels(5), TrainOptions(epochs=1), warm_start=use(4))
+Path("rows.txt").write_text("".join(f"__label__{n % 9} {t}\\n" for n, t in enumerate(texts)))
+for features in ("tfidf", "embedding"):
+    dim = 10 if features == "embedding" else None
+    fit_files("rows.txt", TrainOptions(features=features, dim=dim, epochs=1), memory="1G")
+print(json.dumps(sorted({k.__name__ for k in _kernels() if sum(k.stats.cache_misses.values())})))
+"""

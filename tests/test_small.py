@@ -255,6 +255,9 @@ def test_what_cannot_be_shrunk_is_said(trained):
         eo.shrink(number_model())
     with pytest.raises(ValueError, match="shrunk before"):
         eo.shrink(eo.shrink(trained, "10K"), "8K")
+    tree = fit(TEXTS[:50], LABELS[:50], TrainOptions(loss="hs", dim=4, epochs=1))
+    with pytest.raises(ValueError, match=r"a tree over its classes \(loss='hs'\)"):
+        eo.shrink(tree)
 
 
 def test_training_does_not_go_on_from_a_small_model(trained):
@@ -364,6 +367,20 @@ def test_the_command_shrinks_and_reports(tmp_path, capsys):
     assert 0 == main(["info", str(tmp_path / "small")])
     assert 2 == main([*words[:-1], "300"])
     assert "no form of this model fits into 300 bytes" in capsys.readouterr().err
+
+
+def test_a_small_model_does_not_replace_the_one_it_was_made_of(trained, tmp_path, capsys):
+    """`-o` that names the model itself, however it is spelt, is refused and changes nothing."""
+    trained.save(tmp_path / "model")
+    before = file_bytes(tmp_path / "model")
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    assert 2 == main(["shrink", str(tmp_path / "model"), "-o", "-"])
+    assert "a model is a folder" in capsys.readouterr().err
+    for same in ("model", "link", "../" + tmp_path.name + "/model/"):
+        words = ["shrink", str(tmp_path / "model"), "-o", str(tmp_path / same), "--size", "20K"]
+        assert 2 == main(words)
+        assert "is the model itself" in capsys.readouterr().err
+    assert before == file_bytes(tmp_path / "model")
 
 
 def names(labels: eo.Labels) -> list[list[str]]:

@@ -25,6 +25,7 @@ from eitheror.training import (
     TrainOptions,
     fit,
     fit_files,
+    stream_store,
 )
 from eitheror.training.stream_budget import memory_limit
 from eitheror.training.stream_cache import building
@@ -267,6 +268,32 @@ def test_two_runs_do_not_build_one_cache(data: Path):
         assert "half" == (folder / "part").read_text()
 
 
+def test_a_run_keeps_its_rows_when_another_replaces_the_cache(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Runs with other options of the text share the folder; the first one ends as if alone."""
+    monkeypatch.setattr(stream_store, "_FILE_BYTES", 20_000)  # so that there are several files
+    (tmp_path / "own").mkdir()
+    expected = bytes_of(fit_files(data, EMBEDDING, cache=tmp_path / "own"))
+    fit_files(data, EMBEDDING)
+    before = (cache_of(data) / "meta.json").read_bytes()
+
+    def replace_cache(event: dict[str, Any]) -> None:
+        if event["event"] == "data":  # before the first row is read
+            fit_files(data, LINEAR)
+
+    assert expected == bytes_of(fit_files(data, EMBEDDING, progress=replace_cache))
+    assert before != (cache_of(data) / "meta.json").read_bytes()
+
+
+def test_a_weight_that_is_too_large_is_named_with_its_line(tmp_path: Path):
+    """Weights are 32-bit numbers; what is larger names the line, not a row of some block."""
+    made = rows(100)
+    made[7]["weight"] = 1e39
+    with pytest.raises(DataError, match=r"heavy\.jsonl:8: sample weight 1e\+39"):
+        fit_files(write(tmp_path / "heavy.jsonl", made), EMBEDDING)
+
+
 def test_the_limit_is_a_size_from_256m_up():
     """What is no size, or less than Python itself takes, is refused."""
     assert memory_limit("0.5G") == memory_limit("512M") == memory_limit(512 << 20)
@@ -291,6 +318,7 @@ def test_a_model_that_does_not_fit_says_its_size_and_what_helps(data: Path):
 def test_a_vocabulary_that_does_not_fit_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch):
     """Counting stops before memory is over the limit."""
     monkeypatch.setattr("eitheror.training.stream_budget._resident", lambda: 256 << 20)
+    monkeypatch.setattr("eitheror.training.stream_budget._FRESH", 256 << 20)  # all of it counts
     with pytest.raises(MemoryLimitError, match="counting the words needs"):
         fit_files(data, EMBEDDING, memory="256M")
 
@@ -427,7 +455,7 @@ def test_the_command_streams(data: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert report["valid"]["n"] > 0
     assert any("tokenised rows are kept in" in note for note in report["notes"])
     assert "multiclass" == eo.load(tmp_path / "m").task
-    for more in (["--autotune", "60s"], ["--continue", str(tmp_path / "m")]):
+    for more in (["--autotune", "60s"], ["--continue", str(tmp_path / "m")], ["--replay", "old"]):
         assert 2 == main([*words, *more])
         assert "needs all rows in memory" in capsys.readouterr().err
     assert 2 == main(["train", str(data), "-o", str(tmp_path / "m"), "--cache", str(tmp_path)])
@@ -443,11 +471,16 @@ def test_the_process_stays_below_the_limit(tmp_path: Path):
         path = write(tmp_path / f"{times}.jsonl", made * times)
         script = f"""
 import resource
+from pathlib import Path
 from eitheror.training import TrainOptions, fit_files
 model = fit_files({str(path)!r}, TrainOptions(features="embedding", dim=16, epochs=2),
                   memory="256M", n_jobs=2)
 model.save({str(path)!r} + ".model")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status")  # there ru_maxrss is that of whoever started the process, too
+if status.exists():
+    print(next(line.split()[1] for line in status.open() if line.startswith("VmHWM")))
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -213,8 +213,8 @@ def _logits(graph: _Graph, model: Model) -> str:
         product = graph.add("MatMul", [hidden, graph.keep(output.T)])
     else:
         raise ValueError(
-            f"a model of the family {parameters.family!r} came; linear models and embeddings can "
-            "be written as ONNX"
+            "a model with a tree over its classes (loss='hs') came; linear models and embeddings "
+            "can be written as ONNX"
         )
     return graph.add("Add", [product, graph.keep(parameters.bias)])
 

@@ -259,8 +259,8 @@ def _plain_speeds(
     """Write -rate of a tile's classes, less where several texts push the same class.
 
     Taken one after the other, the second text would find the class already moved. The curvature
-    that a text adds is at most ``|g| (|h|^2 + 1)``; what goes beyond the largest one damps the step
-    as in an implicit one.
+    that a text adds is at most ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at
+    their optimum; what goes beyond the largest one damps the step as in an implicit one.
     """
     for lane in range(LANES):
         out[lane] = np.float32(0.0)

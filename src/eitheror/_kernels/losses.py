@@ -155,7 +155,8 @@ def _far_evidence(
     """softplus(d) and sigma(d) (r - q), r the shares within what is denied."""
     allowed, denied = -math.inf, -math.inf
     for j in range(start, stop):
-        z, w = float(logits[indices[j]]), float(values[j])
+        # In compiled code `float` leaves a float32 what it is; these sums need the digits.
+        z, w = np.float64(logits[indices[j]]), np.float64(values[j])
         listed[j - start] = z
         logits[indices[j]] = _RULED_OUT
         if w == 1.0:
@@ -165,11 +166,11 @@ def _far_evidence(
         else:
             allowed = log_add(allowed, z + math.log(w))
             denied = log_add(denied, z + math.log1p(-w))
-    top, total = float(_largest(logits)), 0.0
+    top, total = np.float64(_largest(logits)), 0.0
     out[:] = np.float32(0.0)
     if top > _RULED_OUT:
         _exponentials(logits, np.float32(top), out)
-        total = _sum(out)
+        total = np.float64(_sum(out))
     others = top + math.log(total) if total > 0.0 else -math.inf
     if rest > 0.0:
         allowed = log_add(allowed, others + math.log(rest))
@@ -194,7 +195,7 @@ def _far_evidence(
             factor += share(smoothing, top - whole)
     _scale_shift(out, np.float32(factor), np.float32(constant))
     for j in range(start, stop):
-        z, w = listed[j - start], float(values[j])
+        z, w = listed[j - start], np.float64(values[j])
         if z == allowed and w == 1.0:  # all of what is allowed
             g = -slope
         else:

@@ -25,7 +25,8 @@ def best_leaves(
     """Write the most probable classes of each row; see `search.best_leaves`."""
     n_classes = len(children) + 1
     for row, h in enumerate(hidden):
-        heap = [(0.0, False, 2 * n_classes - 2)]  # minus the score, whether a leaf, the node
+        # minus the score, whether a leaf, the node; of one class the root is the leaf
+        heap = [(0.0, n_classes == 1, 2 * n_classes - 2)]
         for found in range(classes.shape[1]):
             cost, is_leaf, node = heapq.heappop(heap)
             while not is_leaf:

@@ -24,6 +24,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
     group_parameters=Group("Options", sort_key=3),
     end_of_options_delimiter="",
 )

@@ -32,6 +32,8 @@ def export(
     """
     import eitheror as eo
 
+    if output == "-":
+        raise ValueError("an ONNX file is not written to standard output: -o model.onnx")
     fitted = eo.load(model)
     eo.export_onnx(fitted, output)
     inputs = ["X"] if fitted.featurizer is None else ["indptr", "indices", "values"]

@@ -6,7 +6,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eitheror.cli._options import FILES, Input, Json, ModelPath, Task, count, print_json
+from eitheror.cli._options import (
+    FILES,
+    Input,
+    Json,
+    ModelPath,
+    Task,
+    check_folder,
+    count,
+    print_json,
+)
 
 __all__ = ["import_"]
 
@@ -35,9 +44,8 @@ def import_(
         Supervised .bin or .ftz file of fastText.
     """
     import eitheror as eo
-    from eitheror.model import check_output
 
-    check_output(output)
+    check_folder(output)
     model = eo.import_fasttext(file, task=task, prefix=prefix)
     model.save(output)
     report = {

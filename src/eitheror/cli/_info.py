@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eitheror.cli._options import Json, ModelPath, count, print_json, spelt
+from eitheror.cli._shrink import kept_line, score_lines
 
 __all__ = ["info"]
 
@@ -39,6 +40,11 @@ def info(model: ModelPath, /, *, as_json: Json = False) -> int:
     truth = "one is true" if fitted.task == "multiclass" else "any number is true"
     print(f"{count(len(fitted.classes), 'class', 'classes')}, {truth}: {', '.join(shown)}{more}")
     print(f"numbers: {fitted.proba_meaning}; decision: {rule.describe()}")
-    print(f"{size:,} parameters")
+    shrunk = options.pop("shrunk", None)
+    print(f"{size:,} {'parameters' if shrunk is None else 'numbers and codes'}")
     print(spelt(options))
+    if shrunk is not None:
+        scores = shrunk.pop("valid", None)
+        print(kept_line(shrunk))
+        print(*score_lines(scores), sep="\n")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def input_of(model: Model, row: Row) -> Any:
     return row.input
 
 
-def inputs_of(model: Model, found: list[Any]) -> Any:
+def inputs_of(model: Model, found: Sequence[Any]) -> Any:
     """Return what `input_of` found as texts, or as an array of shape (n_samples, n_features).
 
     Rows by name give a sparse array where they leave features out.

@@ -26,6 +26,7 @@ __all__ = [
     "ModelPath",
     "Task",
     "Threads",
+    "check_folder",
     "count",
     "print_json",
     "report_skipped",
@@ -142,6 +143,21 @@ class FileOptions:
         """Return what was said, as keywords of `eo.read`."""
         said = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in said.items() if value not in (None, False)}
+
+
+def check_folder(output: str) -> None:
+    """Refuse standard output as the place of a model, and what no model can be written to.
+
+    >>> check_folder("-")
+    Traceback (most recent call last):
+    ...
+    ValueError: a model is a folder, which standard output cannot be: -o MODEL
+    """
+    from eitheror.model import check_output
+
+    if output == "-":
+        raise ValueError("a model is a folder, which standard output cannot be: -o MODEL")
+    check_output(output)
 
 
 def print_json(value: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from eitheror.files import Row
     from eitheror.model import Model
+    from eitheror.text import Texts
 
 __all__ = ["predict"]
 
@@ -58,19 +60,23 @@ def predict(
     """
     import eitheror as eo
     from eitheror import files
+    from eitheror.files import Row
 
     if top is not None and not as_json:
         raise ValueError("--top says how many probabilities --json shows; add --json")
     fitted = eo.load(model)
-    rows = files.iter_rows(file, unlabelled=True, **keywords_for(fitted, layout))
+    # a pipe is answered line by line, and numbers come as rows
+    quick = fitted.featurizer is not None and file != "-"
+    read = files.iter_inputs if quick else files.iter_rows
+    rows = read(file, unlabelled=True, **keywords_for(fitted, layout))
     searches = fitted.searches and (top is not None or not as_json)
     size = _ROWS if searches else max(1, min(_ROWS, _CELLS // len(fitted.classes)))
     if file == "-":
         size = 1 if sys.stdin.isatty() else min(_PIPED, size)
     skipped = 0
-    while batch := list(islice(rows, size)):
+    for batch in _batches(rows, size):
         inputs = _inputs(fitted, batch, layout.skip_bad)
-        skipped += sum(row.error is not None for row in batch)
+        skipped += sum(isinstance(row, Row) and row.error is not None for row in batch)
         sys.stdout.write(_lines(fitted, inputs, as_json, top, thread or -1))
         if file == "-":
             sys.stdout.flush()
@@ -79,11 +85,36 @@ def predict(
     return 0
 
 
-def _inputs(model: Model, rows: list[Row], skip_bad: bool) -> list[Any]:
+def _batches(rows: Iterable[Row | Texts], size: int) -> Iterator[list[Row | Texts]]:
+    """Gather at least `size` rows, the last time those that are left."""
+    from eitheror.text import Texts
+
+    batch: list[Row | Texts] = []
+    n = 0
+    for piece in rows:
+        batch.append(piece)
+        n += len(piece) if isinstance(piece, Texts) else 1
+        if n >= size:
+            yield batch
+            batch, n = [], 0
+    if batch:
+        yield batch
+
+
+def _inputs(model: Model, rows: list[Row | Texts], skip_bad: bool) -> Sequence[Any]:
     """Return what the model reads, None for a blank line and a row that is to be skipped."""
-    if model.featurizer is not None and {type(row.input) for row in rows} == {str}:
-        return [row.input for row in rows]
-    return [_input(model, row, skip_bad) for row in rows]
+    from eitheror.text import Texts
+
+    many = [row for row in rows if isinstance(row, Texts)]
+    if len(many) == len(rows):
+        return Texts(texts.joined() for texts in many)
+    inputs: list[Any] = []
+    for row in rows:
+        if isinstance(row, Texts):
+            inputs += row
+        else:
+            inputs.append(_input(model, row, skip_bad))
+    return inputs
 
 
 def _input(model: Model, row: Row, skip_bad: bool) -> Any:
@@ -101,9 +132,11 @@ def _input(model: Model, row: Row, skip_bad: bool) -> Any:
         return None
 
 
-def _lines(model: Model, inputs: list[Any], as_json: bool, top: int | None, n_jobs: int) -> str:
+def _lines(model: Model, inputs: Sequence[Any], as_json: bool, top: int | None, n_jobs: int) -> str:
     """Return one line a row; `null` for a row that could not be read."""
-    good = [item for item in inputs if item is not None]
+    good = inputs
+    if isinstance(inputs, list):  # else texts, read many at once
+        good = [item for item in inputs if item is not None]
     if not good:
         return "null\n" * len(inputs)
     if as_json:

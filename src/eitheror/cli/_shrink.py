@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -14,12 +15,13 @@ from eitheror.cli._options import (
     Json,
     ModelPath,
     Threads,
+    check_folder,
     print_json,
     report_skipped,
     spelt,
 )
 
-__all__ = ["shrink"]
+__all__ = ["kept_line", "score_lines", "shrink"]
 
 
 def shrink(
@@ -53,9 +55,13 @@ def shrink(
         Folder that `eitheror train` or `eitheror import` wrote; it stays as it is.
     """
     import eitheror as eo
-    from eitheror.model import check_output
 
-    check_output(output)
+    check_folder(output)
+    if os.path.realpath(output) == os.path.realpath(model):
+        raise ValueError(
+            f"-o {output} is the model itself, and a small one cannot be trained further: name "
+            "another folder"
+        )
     fitted = eo.load(model)
     held_out = None
     if valid is not None:
@@ -64,21 +70,21 @@ def shrink(
         held_out = (table.inputs, table.labels)
     small = eo.shrink(fitted, size, valid=held_out, seed=seed, n_jobs=thread or -1)
     small.save(output)
-    kept = {key: value for key, value in small.options["shrunk"].items() if key != "valid"}
+    kept, scores = small.options["shrunk"].copy(), small.options["shrunk"].get("valid")
+    kept.pop("valid", None)
     report = {
         "model": output,
         "bytes": _bytes(output),
         "bytes_before": _bytes(model),
         "kept": kept,
-        "valid": small.options["shrunk"].get("valid"),
+        "valid": scores,
     }
     if as_json:
         print_json(report)
         return 0
     print(f"{report['bytes_before']:,} bytes -> {report['bytes']:,}; written to {output}")
-    print(_kept(kept))
-    for line in _scores(report["valid"]):
-        print(line)
+    print(kept_line(kept))
+    print(*score_lines(scores), sep="\n")
     return 0
 
 
@@ -88,7 +94,12 @@ def _bytes(folder: str) -> int:
     return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
-def _kept(kept: dict[str, int]) -> str:
+def kept_line(kept: dict[str, int]) -> str:
+    """Return what was kept, in one line.
+
+    >>> kept_line({"features": 20, "of_features": 1000, "part_width": 4})
+    'kept: 20 of 1,000 features; part_width=4'
+    """
     pairs = [
         f"{kept[name]:,} of {kept[f'of_{name}']:,} {name}"
         for name in ("features", "weights")
@@ -99,8 +110,12 @@ def _kept(kept: dict[str, int]) -> str:
     return f"kept: {', '.join(pairs)}{'; ' if rest else ''}{spelt(rest)}"
 
 
-def _scores(valid: dict[str, Any] | None) -> list[str]:
-    """Return the lines that say what was lost."""
+def score_lines(valid: dict[str, Any] | None) -> list[str]:
+    """Return the lines that say what was lost.
+
+    >>> score_lines({"rows": 9, "before": {"accuracy": 0.5}, "after": {"accuracy": 0.25}})
+    ['on 9 held-out rows:', '  accuracy          0.5000 ->  0.2500  (-0.2500)']
+    """
     if valid is None:
         return ["accuracy: not measured; --valid FILE says what it is before and after"]
     before, after = valid["before"], valid["after"]

@@ -20,6 +20,7 @@ from eitheror.cli._options import (
     ModelPath,
     Task,
     Threads,
+    check_folder,
     count,
     print_json,
     report_skipped,
@@ -192,9 +193,7 @@ def train(
     thread: Threads = None,
     checkpoint_every: Annotated[
         str | None,
-        Parameter(
-            help="Write MODEL.checkpoint/ after every N passes, or every 5m at a pass's end."
-        ),
+        Parameter(help="Write MODEL.checkpoint/ after every N passes, or every 5m."),
     ] = None,
     resume: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Go on from MODEL.checkpoint/.")
@@ -209,12 +208,9 @@ def train(
         JSONL, CSV, TSV, Parquet or fastText files, plain or compressed; - is standard input.
     """
     from eitheror import files as io
-    from eitheror.model import check_output
     from eitheror.training import fit
 
-    if output == "-":
-        raise ValueError("a model is a folder, which standard output cannot be: -o MODEL")
-    check_output(output)
+    check_folder(output)
     searches = how.wanted()
     saved = _checkpoint(output, checkpoint_every, resume, searches)
     if searches and pretrained_vectors is not None:
@@ -225,7 +221,10 @@ def train(
     progress, found, n_jobs = _Progress(), None, thread or -1
     start = time.perf_counter()
     if stream.wanted(
-        autotune=searches, pretrained_vectors=pretrained_vectors, **{"continue": continue_from}
+        autotune=searches,
+        pretrained_vectors=pretrained_vectors,
+        **{"continue": continue_from},
+        replay=replay,
     ):
         with _interruptible(saved):
             model, report = train_streamed(
@@ -352,6 +351,8 @@ def _interruptible(saved: Checkpoint | None) -> Iterator[None]:
                 f"finished passes are in {saved.path}; the same command with --resume goes on",
                 file=sys.stderr,
             )
+        else:
+            print("no model and no checkpoint was written yet", file=sys.stderr)
         raise
 
 

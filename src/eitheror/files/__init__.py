@@ -10,7 +10,7 @@ from eitheror.files._collect import Block, Table
 from eitheror.files._options import FORMATS, ReadOptions
 from eitheror.files._rows import Row
 from eitheror.files._streams import open_lines, open_output
-from eitheror.files._table import iter_blocks, iter_rows, read, read_table
+from eitheror.files._table import iter_blocks, iter_inputs, iter_rows, read, read_table
 from eitheror.files._write import WRITE_FORMATS, write
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Row",
     "Table",
     "iter_blocks",
+    "iter_inputs",
     "iter_rows",
     "open_lines",
     "open_output",

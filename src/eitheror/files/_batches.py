@@ -18,13 +18,24 @@ from eitheror.files._rows import Row
 from eitheror.files._statements import Found
 from eitheror.text.sequence import Piece, piece_of
 
-__all__ = ["Batch", "Columns", "Pieces", "Resolve", "Statements", "in_turns"]
+__all__ = [
+    "Batch",
+    "Careful",
+    "Columns",
+    "Pieces",
+    "Resolve",
+    "Statements",
+    "in_turns",
+    "mostly_odd",
+]
 
 _MOST_STATEMENTS: Final = 1 << 16
-_MOST_ODD: Final = 4  # with more than one odd row in so many, all are read one by one
+_MOST_ODD: Final = 16
 
 Resolve = Callable[[Any, int], Found]
 """From what stands in a file, and its line, to the label; ValueError or TypeError if it is bad."""
+Careful = Callable[[int, int], Iterable[Row]]
+"""From the numbers of some records, `begin` to `end`, to their rows; a blank line has none."""
 
 
 class Statements:
@@ -164,12 +175,13 @@ class _Turns:
         )
 
 
+def mostly_odd(odd: int, n: int) -> bool:
+    """Tell whether so many of `n` rows are odd that it is quicker to read all one by one."""
+    return odd * _MOST_ODD > n
+
+
 def in_turns(
-    file: str,
-    columns: Columns,
-    statements: Statements,
-    resolve: Resolve,
-    careful: Callable[[int], Iterable[Row]],
+    file: str, columns: Columns, statements: Statements, resolve: Resolve, careful: Careful
 ) -> Pieces:
     """Yield the rows of a block in order: plain ones in batches, odd ones read by `careful`.
 
@@ -184,24 +196,24 @@ def in_turns(
     resolve : callable
         From what stands for a label, and its line, to the label.
     careful : callable
-        From the number of a record in the block to its rows: one, or none for a blank line.
+        What reads records of the block one by one.
     """
     turns = _Turns(file, columns, statements, resolve)
     n = len(columns.lines)
-    odd: Iterable[int] = columns.odd
-    if len(columns.odd) * _MOST_ODD > n:
-        odd = range(n)
+    if mostly_odd(len(columns.odd), n):
+        yield from careful(0, n)
+        return
     first = 0
-    for stop in (*odd, n):
+    for stop in (*columns.odd, n):
         while first < stop:
             batch, first = turns.stretch(first, stop)
             if batch is not None:
                 yield batch
             if first < stop:  # its label is bad
-                yield from careful(first)
+                yield from careful(first, first + 1)
                 first += 1
         if stop < n:
-            yield from careful(stop)
+            yield from careful(stop, stop + 1)
         first = stop + 1
     if len(statements.found) > _MOST_STATEMENTS:
         statements.clear()

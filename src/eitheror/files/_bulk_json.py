@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from eitheror.files._batches import Columns, Pieces, Statements, in_turns
+from eitheror.files._batches import Careful, Columns, Pieces, Statements, in_turns, mostly_odd
 from eitheror.files._jsonl import JsonReader, decode_object, records
 from eitheror.files._options import ReadOptions
 from eitheror.files._rows import Reading, Row
@@ -48,32 +48,29 @@ def jsonl_pieces(source: Source, reading: Reading, blocks: Iterable[tuple[int, b
     decoder = None
     for first, data in blocks:
         lines = list(io.BytesIO(data))
-        careful = _one_line(reader, source, first, lines)
+        careful = _one_by_one(reader, source, first, lines)
         begin = 0
         while reading.missing and begin < len(lines):
-            yield from careful(begin)
+            yield from careful(begin, begin + 1)
             begin += 1
         decoder = decoder or _Decoder.like(lines[begin : begin + _LOOKED_AT], reading.options)
         if decoder is None:
-            for i in range(begin, len(lines)):
-                yield from careful(i)
+            yield from careful(begin, len(lines))
             continue
         columns = decoder.columns(lines[begin:])
-        if len(columns.odd) * 4 > len(columns.lines):
+        if mostly_odd(len(columns.odd), len(columns.lines)):
             decoder = None  # the next block may have other keys
         columns.lines += first + begin
-        careful = _one_line(reader, source, first + begin, lines[begin:])
+        careful = _one_by_one(reader, source, first + begin, lines[begin:])
         yield from in_turns(source.name, columns, statements, reader.plain, careful)
 
 
-def _one_line(
-    reader: JsonReader, source: Source, first: int, lines: list[bytes]
-) -> Callable[[int], Iterator[Row]]:
-    """Return what reads one line of a block carefully."""
+def _one_by_one(reader: JsonReader, source: Source, first: int, lines: list[bytes]) -> Careful:
+    """Return what reads lines of a block carefully."""
 
-    def careful(i: int) -> Iterator[Row]:
-        line = iter([(first + i, lines[i])])
-        return reader.rows(records(source, line, blanks=reader.options.unlabelled))
+    def careful(begin: int, end: int) -> Iterator[Row]:
+        some = enumerate(lines[begin:end], start=first + begin)
+        return reader.rows(records(source, some, blanks=reader.options.unlabelled))
 
     return careful
 
@@ -117,7 +114,7 @@ class _Decoder:
                 continue
             if options.text in record and record.keys() <= keys.keys():
                 found.append({keys[key] for key in record})
-        if not found or options.ignore:
+        if not found or options.ignore or mostly_odd(len(lines) - len(found), len(lines)):
             return None
         present = set.union(*found)
         chosen: dict[str, str] = {

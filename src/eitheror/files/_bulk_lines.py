@@ -7,13 +7,13 @@ other line is left to the careful reader in `_fasttext`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.files._batches import Columns, Pieces, Statements, in_turns
+from eitheror.files._batches import Careful, Columns, Pieces, Statements, in_turns
 from eitheror.files._cells import cut_out
 from eitheror.files._fasttext import SPACE, LineReader, text_row
 from eitheror.files._rows import Reading, Row, rows_of
@@ -43,7 +43,7 @@ def text_pieces(source: Source, reading: Reading) -> Pieces:
         columns = Columns(
             first + np.arange(len(starts)), (data, starts, ends), [None] * len(starts), []
         )
-        yield from in_turns(source.name, columns, statements, _nothing, lambda _: ())
+        yield from in_turns(source.name, columns, statements, _nothing, lambda *_: ())
 
 
 def fasttext_pieces(source: Source, reading: Reading) -> Pieces:
@@ -63,25 +63,25 @@ def fasttext_pieces(source: Source, reading: Reading) -> Pieces:
         starts, ends = line_bounds(data)
         rows, block = _split(data, starts, ends, prefix, reading.options.unlabelled)
 
-        careful = _one_line(reader, first, data, starts, rows)
+        careful = _one_by_one(reader, first, data, starts, rows)
         block.lines += first
         resolving = _nothing if reading.options.unlabelled else resolve
         yield from in_turns(source.name, block, statements, resolving, careful)
 
 
-def _one_line(
+def _one_by_one(
     reader: LineReader,
     first: int,
     data: bytes,
     starts: NDArray[np.int64],
     rows: NDArray[np.int64],
-) -> Callable[[int], Iterator[Row]]:
-    """Return what reads one row of a block carefully."""
+) -> Careful:
+    """Return what reads rows of a block carefully."""
 
-    def careful(i: int) -> Iterator[Row]:
-        row = int(rows[i])
-        stop = int(starts[row + 1]) if row + 1 < len(starts) else len(data)
-        return reader.rows([(first + row, data[starts[row] : stop])])
+    def careful(begin: int, end: int) -> Iterator[Row]:
+        row, behind = int(rows[begin]), int(rows[end - 1]) + 1
+        stop = int(starts[behind]) if behind < len(starts) else len(data)
+        return reader.rows(lines_of([(first + row, data[starts[row] : stop])]))
 
     return careful
 

@@ -52,8 +52,8 @@ class _Bulk:
     def pieces(self, first: int, columns: list[Any]) -> Pieces:
         """Yield the rows of one batch."""
 
-        def careful(i: int) -> Iterator[Row]:
-            return self.table.rows(first + i, [column.slice(i, 1) for column in columns])
+        def careful(begin: int, end: int) -> Iterator[Row]:
+            return self.table.rows(first + begin, [c.slice(begin, end - begin) for c in columns])
 
         found = self._columns(first, columns)
         if found is None:

@@ -146,14 +146,11 @@ class _Table:
         columns = self._columns(cells)
         columns.lines += first
 
-        def careful(i: int) -> Iterator[Row]:
-            start, end = cells.bounds[i].tolist()
-            raw = cells.data[start:end]
-            line = int(columns.lines[i])
-            if self.sep == "\t":
-                found = tab_cells([(line, raw)])
-            else:
-                found = csv_cells(enumerate(io.BytesIO(raw), start=line), self.file, self.sep)
+        def careful(begin: int, end: int) -> Iterator[Row]:
+            raw = cells.data[cells.bounds[begin, 0] : cells.bounds[end - 1, 1]]
+            lines = enumerate(io.BytesIO(raw), start=int(columns.lines[begin]))
+            tabs = self.sep == "\t"
+            found = tab_cells(lines) if tabs else csv_cells(lines, self.file, self.sep)
             return rows_of(self.file, found, self.layout.row)
 
         yield from in_turns(self.file, columns, self._statements, self._resolve, careful)

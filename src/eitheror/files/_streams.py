@@ -218,11 +218,16 @@ def _ahead(items: Iterator[_T]) -> Iterator[_T]:
     """Yield the items while a thread makes the next one."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         waiting = thread.submit(next, items, None)
         while (item := waiting.result()) is not None:
             waiting = thread.submit(next, items, None)
             yield item
+    finally:
+        # Never joined: after an error this may be collected while another thread starts, and to
+        # wait there would be for ever.
+        thread.shutdown(wait=False, cancel_futures=True)
 
 
 def lines_of(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:

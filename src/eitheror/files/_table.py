@@ -27,8 +27,9 @@ from eitheror.files._parquet import read_parquet
 from eitheror.files._rows import Reading, Row
 from eitheror.files._streams import Source, bare_suffix, lines_of
 from eitheror.labels import DataError, Labels
+from eitheror.text.sequence import Texts
 
-__all__ = ["Path", "iter_blocks", "iter_rows", "read", "read_table"]
+__all__ = ["Path", "iter_blocks", "iter_inputs", "iter_rows", "read", "read_table"]
 
 Path = str | os.PathLike[str] | BinaryIO
 """One input: a path, `-` for standard input, or an open binary stream."""
@@ -86,6 +87,25 @@ def iter_rows(path: Path | Sequence[Path], **options: Unpack[ReadKeywords]) -> I
     """
     settled = ReadOptions.make(dict(options))
     return _iterate(_as_paths(path), Reading(settled), _rows)
+
+
+def iter_inputs(
+    path: Path | Sequence[Path], **options: Unpack[ReadKeywords]
+) -> Iterator[Row | Texts]:
+    r"""Yield the rows of one or several files, plain texts many at once, all in order.
+
+    For what needs the inputs only: of the rows in a `Texts` nothing else is passed on. Whatever is
+    not a plain text comes as a `Row`, as from `iter_rows`.
+
+    Examples
+    --------
+    >>> import io
+    >>> list(iter_inputs(io.BytesIO(b"one\ntwo\n"), format="text"))
+    [['one', 'two']]
+    """
+    reading = Reading(ReadOptions.make(dict(options)))
+    for piece in _iterate(_as_paths(path), reading, _pieces):
+        yield piece if isinstance(piece, Row) else Texts([piece.texts])
 
 
 def read_table(path: Path | Sequence[Path], **options: Unpack[ReadKeywords]) -> Table:

@@ -105,7 +105,7 @@ def learning_curve(
             progress({"rows": len(part), "done": place, "total": len(parts)})
         start = time.perf_counter()
         fewer = fit(
-            [inputs[row] for row in part] if isinstance(inputs, list) else inputs[part],
+            inputs[part] if hasattr(inputs, "shape") else [inputs[row] for row in part],
             labels[part],
             stored_options(model),
             sample_weight=None if sample_weight is None else weight[part],

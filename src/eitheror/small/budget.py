@@ -190,7 +190,9 @@ def _too_small(budget: int, smallest: int) -> str:
 
 
 def _refusal(model: Model) -> str:
-    family = model.parameters.family
-    if family.endswith("-coded"):
+    if model.parameters.family.endswith("-coded"):
         return "the model has been shrunk before; shrink the one that it was made from"
-    return f"a model of the family {family!r} came; linear models and embeddings are shrunk"
+    return (
+        "a model with a tree over its classes (loss='hs') came; linear models of texts and "
+        "embeddings are shrunk"
+    )

@@ -6,6 +6,7 @@ a Python object a row.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -76,7 +77,7 @@ class Texts(Sequence[str]):
     def __getitem__(self, key: Any) -> str | Texts:
         if isinstance(key, slice):
             return self._at(key)
-        row: int = key.__index__()
+        row = operator.index(key)
         row += len(self) if row < 0 else 0
         if not 0 <= row < len(self):
             raise IndexError(f"row {key} of {len(self)} texts")
@@ -91,7 +92,10 @@ class Texts(Sequence[str]):
         >>> Texts.of(["one", "two", "three"]).take([2, 0])
         ['three', 'one']
         """
-        return self._at(np.asarray(rows, dtype=np.int64))
+        numbers = np.asarray(rows)
+        if len(numbers) and numbers.dtype.kind not in "iu":  # a mask would be read as rows 0 and 1
+            raise TypeError(f"take: {numbers.dtype} came; row numbers were expected")
+        return self._at(numbers.astype(np.int64))
 
     def joined(self) -> Piece:
         """Return one buffer, and where in it each text begins and ends.
@@ -122,6 +126,10 @@ class Texts(Sequence[str]):
         taken.buffers = self.buffers
         taken.which, taken.starts, taken.ends = self.which[rows], self.starts[rows], self.ends[rows]
         return taken
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A few rows go to another process without the buffers that they were cut from.
+        return Texts, ([self.joined()],)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list | Texts):

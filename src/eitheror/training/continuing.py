@@ -297,6 +297,6 @@ def _check_trainable(model: Model) -> None:
         )
     if not isinstance(model.parameters, LinearParameters | EmbeddingParameters | HuffmanParameters):
         raise ValueError(
-            f"a model of {model.parameters.family} parameters cannot be trained further: go on "
-            "from the model that it was made of, and make it again"
+            "a small model of codes (eitheror shrink, or a .ftz of fastText) cannot be trained "
+            "further: go on from the model that it was made of, and make it again"
         )

@@ -31,8 +31,7 @@ from eitheror.training.options import TrainOptions
 __all__ = ["EmbeddingTrainer"]
 
 _ADAGRAD_START = 1e-3
-_ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
-_MERGE_ROWS = 256
+_MERGE_ROWS = 512  # of all threads together: what they learn apart is added up
 _HOT_ROWS = 512
 _DRAWN_ROWS = 1024
 
@@ -74,8 +73,6 @@ class EmbeddingTrainer:
         Factor of each class's gradient.
     n_jobs : int
         Threads; used by `hogwild` only.
-    start : EmbeddingParameters, optional
-        Where the parameters start.
     """
 
     def __init__(
@@ -86,7 +83,6 @@ class EmbeddingTrainer:
         *,
         class_weight: Floats | None,
         n_jobs: int,
-        start: Any = None,
     ) -> None:
         self.options = options
         self.n_jobs = n_jobs
@@ -102,15 +98,10 @@ class EmbeddingTrainer:
         self.bias = np.array(bias, np.float32)
         self.turned, shape = class_layout(len(bias), self.dim, width)
         self.weight = aligned(*shape)
-        if start is None:
-            _draw(self.embedding[:, : self.dim], options.seed)
-        else:
-            self.embedding[:, : self.dim] = start.embedding
-            self._weight_rows()[...] = start.weight
+        _draw(self.embedding[:, : self.dim], options.seed)
         adaptive = options.optimizer == "adagrad"
-        sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
-        self.squares = np.full(len(self._table) if adaptive else 0, sums, np.float32)
-        self.weight_squares = np.full(len(bias) if adaptive else 0, sums, np.float32)
+        self.squares = np.full(len(self._table) if adaptive else 0, _ADAGRAD_START, np.float32)
+        self.weight_squares = np.full(len(bias) if adaptive else 0, _ADAGRAD_START, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
 
     def _weight_rows(self) -> Floats:
@@ -144,11 +135,12 @@ class EmbeddingTrainer:
         now = *outputs, self._table[:n_hot], self.squares[:n_hot]
         for array in (self._table, self.squares):
             array[shift : shift + n_hot] = array[:n_hot]
+        every = max(1, _MERGE_ROWS // self.n_jobs)
         # Threads merge at different moments, as one would write what another reads.
-        phase = thread * _MERGE_ROWS // self.n_jobs + 1
+        phase = thread * every // self.n_jobs + 1
         old_weight, old_bias, old_squares, old_rows, old_row_squares = (a.copy() for a in now)
         old = old_weight, old_bias, old_squares, old_rows, old_row_squares
-        common = Common(*now, *old, _MERGE_ROWS, phase)
+        common = Common(*now, *old, every, phase)
         weight, bias, squares = (_own(array) for array in outputs)
         return shift, (weight, bias, squares), common
 

@@ -26,7 +26,6 @@ __all__ = ["LinearTrainer"]
 _BLOCKS = 4  # at most, of classes that are trained side by side, and not narrower than
 _NARROWEST = 64  # this: narrow blocks read the features too often
 _ADAGRAD_START = 1e-2
-_ADAGRAD_WARM = 1.0  # a trained model is not thrown about by the first steps
 # Three of four weights of a model with many classes are smaller than this and change no decision;
 # without them a file shrinks to a third.
 _TINY = np.float32(0.01)
@@ -65,8 +64,6 @@ class LinearTrainer:
     separable : bool
         Whether the loss is a sum over classes (one-vs-all, no joint statements).
     n_jobs : int
-    start : float32 array of shape (n_features, n_classes), optional
-        Where the weights start; zeros if not given.
     """
 
     def __init__(
@@ -78,24 +75,20 @@ class LinearTrainer:
         class_weight: Floats | None,
         separable: bool,
         n_jobs: int,
-        start: Floats | None = None,
     ) -> None:
         self.options = options
         self.n_jobs = n_jobs
         self.code = CODES[options.loss]
         n_classes = len(bias)
         adaptive = options.optimizer == "adagrad"
-        sums = _ADAGRAD_START if start is None else _ADAGRAD_WARM
         edges = [*range(0, n_classes, _block(n_classes) if separable else n_classes), n_classes]
         self.blocks = [
             _Block(
                 first,
-                np.zeros((n_features, last - first), np.float32)
-                if start is None
-                else np.array(start[:, first:last], np.float32, order="C"),
+                np.zeros((n_features, last - first), np.float32),
                 np.array(bias[first:last], np.float32),
-                np.full(n_features if adaptive else 0, sums, np.float32),
-                np.full(1 if adaptive else 0, sums, np.float32),
+                np.full(n_features if adaptive else 0, _ADAGRAD_START, np.float32),
+                np.full(1 if adaptive else 0, _ADAGRAD_START, np.float32),
                 np.zeros(0, np.float32) if class_weight is None else class_weight[first:last],
             )
             for first, last in pairwise(edges)

@@ -244,7 +244,8 @@ def _solve_tags(
 
 def _examples(Z: Any, targets: SparseTargets, weight: NDArray[np.float64]) -> Examples:
     rows = Rows.from_csr(Z) if hasattr(Z, "tocsr") else Rows.from_dense(Z)
-    return Examples(rows, targets, weight.astype(np.float32))
+    with np.errstate(over="ignore"):  # infinite weights are refused where they are read
+        return Examples(rows, targets, weight.astype(np.float32))
 
 
 # --- the last fit --------------------------------------------------------------------------

@@ -52,6 +52,7 @@ _FIVE_FOLDS = 20_000_000  # feature values x tags up to which l2 is chosen in fi
 _SAMPLED = 1_000_000_000  # one, and from here on by some of the tags
 _FEWEST_GROUPS = 4
 _NOTHING = 1e-9
+_HEAVIEST = 1e9  # mean weight of a row, and 1 over the least: squares stay what float32 holds
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -120,7 +121,8 @@ def fit_one_vs_rest(
     Raises
     ------
     ValueError
-        For "at least one of" some tags, which ties tags together (a `RowError`), and ``l2=0``.
+        For "at least one of" some tags, which ties tags together (a `RowError`), ``l2=0``, and
+        rows whose mean weight is not 1e-9 .. 1e9.
 
     Examples
     --------
@@ -182,11 +184,25 @@ def _check(examples: Examples, options: TrainOptions, held_out: Examples | None)
             if part is held_out:
                 raise ValueError(f"validation row {row} {problem}")
             raise RowError(row, f"the label {problem}")
+    for part, what in ((examples, ""), (held_out, "validation ")):
+        mean = 1.0 if part is None else _mean_weight(part)
+        if not 1 / _HEAVIEST <= mean <= _HEAVIEST:
+            raise ValueError(
+                f"the {what}rows weigh {mean:.3g} on the mean, and optimizer='newton' computes in "
+                f"float32: expected a mean from {1 / _HEAVIEST:g} to {_HEAVIEST:g}; divide all "
+                "weights by one number"
+            )
     if options.l2 == 0:
         raise ValueError(
             "l2=0 came with optimizer='newton': a tag that the features tell apart would have no "
             "optimum; expected a number above 0, or 'auto'"
         )
+
+
+def _mean_weight(examples: Examples) -> float:
+    """Mean weight of the rows that say something; 0 where float32 leaves none a weight."""
+    weight = examples.weight[examples.speaking()].astype(np.float64)
+    return float(weight.mean()) if len(weight) else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,8 @@ def fit_files(
     options : TrainOptions, optional
         As in `fit`.
     memory : str or int
-        What the process may take at most: "500M", "2G", or bytes; at least "256M".
+        What the process may take at most: "500M", "2G", or bytes; at least "256M". What it holds
+        already beyond a fresh Python with NumPy and the kernels (160 MB) does not count.
     cache : path, optional
         Folder for the cache of tokenised rows. Default: the folder of the first file. The next
         run with the same files and options reads it; a file or an option that changed makes it
@@ -134,12 +135,13 @@ def fit_files(
     reader = BlockReader(given, ReadOptions.make(read))
     job = _Job(options, reader, budget, n_threads(n_jobs), progress)
     found = job.cached(cache_folder(given, cache))
-    job.tell(found)
-    try:
-        return job.train(found, valid, checkpoint, resume)
-    except CacheDamagedError as error:
-        found.forget()
-        raise CacheDamagedError(f"{error}; run again, and the cache is built anew") from None
+    with found.rows:
+        job.tell(found)
+        try:
+            return job.train(found, valid, checkpoint, resume)
+        except CacheDamagedError as error:
+            found.forget()
+            raise CacheDamagedError(f"{error}; run again, and the cache is built anew") from None
 
 
 class _Job:
@@ -259,20 +261,17 @@ class _Job:
         rows = pieces.group_bytes()
         size = self._check_size(cache.featurizer, classes, task, rows)
         ahead = self.budget.left > size + rows
-        try:
-            inner = self._trainer(pieces, watched, plan)
-            trainer = StreamTrainer(inner, plan.seed, ahead, self.progress)
-            history = run_epochs(
-                trainer,
-                pieces,
-                plan,
-                valid=watched,
-                progress=self.progress,
-                checkpoint=checkpoint,
-                resume=resume,
-            )
-        finally:
-            pieces.close()
+        inner = self._trainer(pieces, watched, plan)
+        trainer = StreamTrainer(inner, plan.seed, ahead, self.progress)
+        history = run_epochs(
+            trainer,
+            pieces,
+            plan,
+            valid=watched,
+            progress=self.progress,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
         return Model(
             task=task,
             classes=list(classes),

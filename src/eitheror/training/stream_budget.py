@@ -1,7 +1,8 @@
 """How much memory a streaming run may take, and what it says when that is too little.
 
 The limit is on the peak of the process (its resident set): Python, NumPy and the compiled kernels
-take about 150 MB of it before the first row.
+take about 150 MB of it before the first row. What a process holds beyond that when training begins,
+such as a notebook's data, is its own affair and does not count.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = ["SMALLEST", "Budget", "MemoryLimitError", "memory_limit", "model_byte
 
 SMALLEST: Final = 256 << 20
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_FRESH: Final = 160 << 20  # a process that has imported what training needs, and nothing else
 _SLACK: Final = 24 << 20  # the kernels of training, and what the allocator keeps
 
 
@@ -69,16 +71,18 @@ class Budget:
     Parameters
     ----------
     limit : int
-        Bytes that the process may have resident.
+        Bytes that the process may have resident, besides what it holds now and a fresh one does
+        not.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._before = max(0, _resident() - _FRESH)
 
     @property
     def left(self) -> int:
         """Bytes under the limit that the process does not hold now."""
-        return self.limit - _resident() - _SLACK
+        return self.limit - (_resident() - self._before) - _SLACK
 
     def release(self) -> None:
         """Give back to the system what the allocator keeps of memory that is free (glibc)."""

@@ -25,7 +25,7 @@ from eitheror.labels._build import settle
 from eitheror.text import Featurizer, TextOptions
 from eitheror.text.cache import Counting, filled, with_idf
 from eitheror.text.chunks import Chunk, Filled, read_chunk
-from eitheror.training.checks import check_sample_weight, idle_rows
+from eitheror.training.checks import idle_rows
 from eitheror.training.priors import prior_sums
 from eitheror.training.stream_budget import Budget
 from eitheror.training.stream_pace import Pace, Progress
@@ -134,7 +134,7 @@ class _Build:
                 self.budget.need(more, "counting the words needs", _VOCABULARY)
                 arrays = _tokens(chunk, self.options) | {"numbers": counting.add(chunk)}
                 arrays |= self.statements.add(block.labels)
-                arrays["weight"] = check_sample_weight(block.weight, len(block), np.float32)
+                arrays["weight"] = _weight(block)
                 arrays |= {"files": block.file_index, "lines": block.lines}
                 self.aside.append(_Aside(writer.add(arrays), block.files))
                 self.n_rows += len(block)
@@ -317,6 +317,16 @@ def in_order(work: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Itera
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _weight(block: TextBlock) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what overflows is infinite
+        weight = block.weight.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(weight))
+    if len(bad):
+        where = f"{block.files[block.file_index[bad[0]]]}:{block.lines[bad[0]]}"
+        raise DataError(where, f"sample weight {block.weight[bad[0]]:g}; write a smaller one")
+    return weight
 
 
 def _tokens(chunk: Chunk, options: TextOptions) -> dict[str, NDArray[Any]]:

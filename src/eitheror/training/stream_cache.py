@@ -50,12 +50,15 @@ class Cache:
     index : dict of str to array
         Where each piece of rows stands, and sums over the rows.
     featurizer : Featurizer
+    rows : RecordReader
+        Of the pieces; open, so that they stay when another run replaces the cache.
     """
 
     folder: Path
     facts: dict[str, Any]
     index: dict[str, NDArray[Any]]
     featurizer: Featurizer
+    rows: RecordReader
 
     def forget(self) -> None:
         """Make the next run build the cache anew."""
@@ -151,7 +154,9 @@ def _read(folder: Path, content: Mapping[str, Any]) -> Cache:
         arrays["ngrams.buckets"],
         arrays.get("idf"),
     )
-    return Cache(folder, content["facts"], index, featurizer)
+    rows = RecordReader(folder, "rows")
+    rows.hold(sum(name.startswith("rows-") for name in content["sizes"]))
+    return Cache(folder, content["facts"], index, featurizer, rows)
 
 
 def _entry(given: Sequence[int]) -> Entry:
@@ -222,12 +227,16 @@ def _locked(new: Path) -> int | None:
             raise PermissionError(13, "Permission denied", str(new))
         if fcntl is None:
             return None
-        handle = os.open(new, os.O_RDONLY)
+        try:
+            handle = os.open(new, os.O_RDONLY)
+        except FileNotFoundError:  # another run has just renamed it
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have renamed the folder meanwhile: then this is another one.
-            if new.exists() and os.path.samestat(os.fstat(handle), new.stat()):
-                return handle
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), new.stat()):
+                    return handle
         except BlockingIOError:
             os.close(handle)
             raise BlockingIOError(11, "another run is building this cache") from None

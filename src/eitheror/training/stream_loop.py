@@ -20,7 +20,6 @@ from eitheror.training.priors import apply_class_weight
 from eitheror.training.stream_cache import Cache
 from eitheror.training.stream_pace import Pace, Progress
 from eitheror.training.stream_pieces import unpack
-from eitheror.training.stream_store import RecordReader
 
 __all__ = ["Pieces", "StreamTrainer"]
 
@@ -52,7 +51,6 @@ class Pieces:
         self._class_weight = class_weight
         self._loss = loss
         self._nothing = Labels([], cache.facts["classes"], self.task)
-        self._reader = RecordReader(cache.folder, "rows")
         if class_weight is not None:
             none = self._nothing.sparse()
             weight = np.zeros(0, np.float32)
@@ -62,10 +60,6 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self.weight)
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
 
     def speaking(self) -> NDArray[np.int64]:
         """Return the pieces with a row that says something and counts."""
@@ -91,7 +85,7 @@ class Pieces:
             If they are not what was written.
         """
         entries = self.cache.index["entries"]
-        found = [self._reader.read(entries[piece]) for piece in pieces]
+        found = [self.cache.rows.read(entries[piece]) for piece in pieces]
         examples = unpack(found, self.cache.featurizer, self.task, self.n_classes)
         if self._class_weight is None:
             return examples

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 __all__ = ["CacheDamagedError", "Entry", "RecordReader", "RecordWriter"]
 
 _FILE_BYTES = 1 << 26
+_HELD = 128  # files that are opened before they are needed
 
 Entry = tuple[int, int, int, int]
 """Number of the file, first byte, bytes, CRC-32."""
@@ -107,6 +108,27 @@ class RecordReader:
         self._streams: dict[int, IO[bytes]] = {}
         self._lock = Lock()
 
+    def hold(self, n_files: int) -> None:
+        """Open the files now, so that another run may put others in their place.
+
+        Raises
+        ------
+        CacheDamagedError
+            If one is missing.
+        """
+        for number in range(min(n_files, _HELD)):
+            self._open(number)
+
+    def _open(self, number: int) -> IO[bytes]:
+        stream = self._streams.get(number)
+        if stream is None:
+            path = _path(self.folder, self.stem, number)
+            try:
+                stream = self._streams[number] = path.open("rb", buffering=0)
+            except FileNotFoundError:
+                raise CacheDamagedError(f"{path}: the file is missing") from None
+        return stream
+
     def read(self, entry: Entry) -> dict[str, NDArray[Any]]:
         """Return the arrays of a record.
 
@@ -120,12 +142,7 @@ class RecordReader:
         number, place, size, checksum = (int(part) for part in entry)
         path = _path(self.folder, self.stem, number)
         with self._lock:
-            stream = self._streams.get(number)
-            if stream is None:
-                try:
-                    stream = self._streams[number] = path.open("rb", buffering=0)
-                except FileNotFoundError:
-                    raise CacheDamagedError(f"{path}: the file is missing") from None
+            stream = self._open(number)
             stream.seek(place)
             data = stream.read(size)
         if len(data) != size:

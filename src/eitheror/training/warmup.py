@@ -17,21 +17,23 @@ from typing import Any
 
 import numpy as np
 
+from eitheror._kernels.arrays import layout
 from eitheror._kernels.native import counts
 from eitheror._kernels.rows import Rows
 from eitheror.decide import ExpectedF1
 from eitheror.labels import Labels
 from eitheror.losses import LOSSES
-from eitheror.model import CodedRows, CodedWeight, HuffmanParameters
-from eitheror.model.huffman import huffman_tree
+from eitheror.model import CodedRows, CodedWeight
 from eitheror.model.parameters import SparseWeight, rows_product
 from eitheror.training.options import FEATURES, OPTIMIZERS, TREE, TrainOptions, model_loss, resolve
 
 __all__ = ["DIMS", "Warmth", "warm_up"]
 
 DIMS = (10, 100)  # fastText's default for vectors of words and ours
-_N_CLASSES = (3, 1000)  # few, and as many as trainers of many classes are for
+_N_CLASSES = (3, 40)  # few, and enough to fill vectors
+_BLOCK_WEIGHTS = 250_000  # of classes: blocks of texts share them, and threads the blocks
 _ROWS = 40
+_WIDEST = 1000  # classes: every way to cut a row into vectors comes before
 _LARGE = 1000  # repetitions of a text: an input that predicting hands to the kernels
 
 
@@ -90,6 +92,7 @@ def warm_up(
         if progress is not None:
             progress(done, len(kinds))
         _try_out(options, labels)
+    _try_blocks(dims)
     _try_files()
     _try_large()
     found = list(_kernels())
@@ -149,7 +152,18 @@ def _try_out(options: TrainOptions, labels: Labels) -> None:
 
     texts = _texts()
     model = fit(texts, labels, options, n_jobs=2, valid=(texts[:9], labels[:9]))
-    model.predict([f"{texts[0]} " * _LARGE])
+    model.predict([f"{texts[0]} " * _LARGE, *texts, *texts])  # a tree: more than a few rows
+
+
+def _try_blocks(dims: Sequence[int]) -> None:
+    """Train embeddings with so many classes that blocks of texts share a pass over them."""
+    from eitheror.training.fitting import fit
+
+    texts = _texts()
+    for dim, optimizer, n_jobs in product(dims, ("sgd", "adagrad"), (1, 2)):
+        labels = _labels("multiclass", -(-_BLOCK_WEIGHTS // dim))
+        options = TrainOptions(features="embedding", optimizer=optimizer, dim=dim, epochs=1)
+        fit(texts, labels, options, n_jobs=n_jobs, valid=(texts[:9], labels[:9]))
 
 
 def _try_files() -> None:
@@ -165,17 +179,21 @@ def _try_files() -> None:
 
 
 def _try_large() -> None:
-    """Predict with sparse and coded weights, and decide for many rows: tiny models do neither."""
+    """Predict with sparse and coded weights and with any number of classes, code rows, decide.
+
+    Tiny models of few classes do none of this.
+    """
+    from eitheror._kernels.coded import nearest
+
     rows = Rows.from_dense(np.ones((_LARGE, 40)))
+    for width in {layout(k)[0]: k for k in range(_WIDEST, 0, -1)}.values():
+        rows_product(rows, np.ones((40, width), np.float32))
     rows_product(rows, SparseWeight.from_dense(np.eye(40, dtype=np.float32)))
     ones, zeros = np.ones((39, 1), np.float32), np.zeros((39, 1), np.uint8)
     narrow = np.arange(39, dtype=np.uint16)
     CodedWeight(np.arange(41).clip(max=39), narrow, zeros[:, 0], ones[0], 39).product(rows)
     CodedRows(ones[:1], zeros, ones[:1, :, None], ones[:, 0]).product(rows)
-    pairs = huffman_tree([1] * 40)
-    HuffmanParameters(np.ones((40, 10), np.float32), np.ones((39, 10), np.float32), pairs).top(
-        rows, 1
-    )
+    nearest(ones, ones.T.copy(), zeros[:, 0].copy())
     ExpectedF1().predict(np.full((_LARGE, 200), 0.5))
 
 
