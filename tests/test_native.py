@@ -25,6 +25,7 @@ KEPT = {
     "search": {"best_leaves"},
     "embedding": {"embedding_epoch", "embedding_loss"},
     "linear": {"linear_epoch", "linear_loss"},
+    "blocked": {"blocked_epoch", "blocked_loss"},
 }
 WORK = """
 import hashlib, sys
@@ -36,7 +37,7 @@ from eitheror.labels import Labels, not_
 from eitheror.model import CodedRows, CodedWeight, HuffmanParameters
 from eitheror.model.huffman import huffman_tree
 from eitheror.model.parameters import SparseWeight, rows_product
-from eitheror.training.fitting import fit
+from eitheror.training.fitting import MANY_WEIGHTS, fit
 from eitheror.training.options import TrainOptions
 
 draw = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def train(classes, *, said=None, **options):
 train(3, features="embedding", dim=20, char_ngrams=(3, 4), word_ngrams=2)
 train(20, features="embedding", dim=20, loss="random-pick", said=not_("c1"), optimizer="adagrad")
 train(20, features="embedding", dim=20, optimizer="adagrad", hogwild=True)
+train(150, features="embedding", dim=MANY_WEIGHTS // 150 + 1)
 train(3, features="tfidf", word_ngrams=2)
 train(20, features="tfidf", optimizer="sgd", label_smoothing=0.1)
 rows = Rows.from_dense(draw.normal(size=(1000, 40)))

@@ -110,7 +110,8 @@ class BlockedTrainer:
         what: tuple[Any, ...],
     ) -> float:
         """`blocked_epoch`, its parts shared out; the arguments are its own, in their order."""
-        kernels = native("blocked")
+        from eitheror._kernels import blocked as kernels  # called so often that Numba pays off
+
         order, features, _, _, weights, room, _ = rows
         shares = _parts(self.block // TEXTS, self.n_jobs)
         spans = _parts(len(weights.tiles), self.n_jobs)
