@@ -19,6 +19,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -264,6 +265,8 @@ def native(module: str) -> Native:
 def _machine() -> Any:
     import llvmlite.binding as llvm
 
+    with suppress(RuntimeError, AttributeError):  # older versions need it, newer ones refuse it
+        llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple()

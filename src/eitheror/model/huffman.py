@@ -24,7 +24,7 @@ from eitheror.model.parameters import check_array, check_names, rows_product
 __all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
 
 _BLOCK = 256  # rows whose way through the tree stays in the processor's cache
-_FEW = 64  # rows below which starting Numba costs more than plain Python
+_FEW = 64  # rows below which loading a kernel costs more than plain Python
 _COUNT_LIMIT = 10**15  # what fastText takes for infinitely many
 
 
