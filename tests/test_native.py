@@ -199,6 +199,8 @@ def test_code_whose_names_are_missing_is_not_loaded(folder: Path) -> None:
     assert isinstance(native._load(stored), int)
     assert native._load(replace(stored, needs=[*stored.needs, "no_such_name"])) is None
     assert stored.needs == native.undefined(stored.code)
+    names = ["memset", "log1p", "NRT_Free", "numba_gil_ensure", "PyErr_Clear", "no_such_name"]
+    assert ["memset", "log1p"] == list(filter(native._common, names))
 
 
 def test_no_folder_takes_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,9 +319,14 @@ def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> Stored | Non
     word = " ".join([str(returned.dtype)] * 2) if pair else str(returned)
     code = bytes(found.library._get_compiled_object())
     needs = undefined(code)
-    if word not in _RETURNED or any(name.startswith(("NRT_", "Py", "_Py")) for name in needs):
+    if word not in _RETURNED or not all(map(_common, needs)):
         return None
     return Stored(identity, found.fndesc.llvm_func_name, needs, word, code)
+
+
+def _common(name: str) -> bool:
+    """Whether a name is in any process, as those of the C library; Numba's and Python's are not."""
+    return not name.startswith(("Py", "_Py")) and hasattr(ctypes.CDLL(None), name)
 
 
 def undefined(code: bytes) -> list[str]:
