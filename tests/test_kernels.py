@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eitheror._kernels.common import Features, Targets
+from eitheror._kernels.arrays import Features, Targets, embedding_room, linear_room
 from eitheror._kernels.embedding import (
     Common,
     aligned,
@@ -327,7 +327,7 @@ def test_linear_epoch_equals_its_twin(loss: str, adaptive: bool) -> None:
     bias_squares = np.full(1 if adaptive else 0, 0.01, np.float32)
     got = linear_epoch(
         order, features, targets, NO_WEIGHT, weight, bias, squares, bias_squares,
-        CODES[loss], 0, start, stop, decay, 0.0, 0, 0,
+        CODES[loss], 0, start, stop, decay, 0.0, 0, 0, linear_room(k),
     )  # fmt: skip
     assert got == pytest.approx(expected_loss, rel=1e-4)
     np.testing.assert_allclose(weight, W, atol=2e-5)
@@ -378,6 +378,7 @@ def test_embedding_epoch_equals_its_twin(loss: str, dim: int, adaptive: bool, tu
     embedding_epoch(
         order, features, targets, NO_WEIGHT, embedding, table, bias, squares, weight_squares,
         chunks, dim, turned, 0, 0, ALONE, CODES[loss], start, stop, 0.0, 0, 0,
+        embedding_room(k, table.shape[1], width),
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
     np.testing.assert_allclose(bias, b, atol=5e-5)
@@ -401,6 +402,7 @@ def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
         embedding_epoch(
             order, features, targets, NO_WEIGHT, table, weight, bias, NO_WEIGHT, NO_WEIGHT,
             chunks, 20, False, hot, n_features, ALONE, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
+            embedding_room(k, width, width),
         )  # fmt: skip
         ends.append((table, weight))
     (plain, plain_weight), (split, split_weight) = ends
@@ -424,7 +426,8 @@ def test_held_out_losses_are_weighted_sums() -> None:
     values = LOSSES["softmax"].value(dense @ W + b, MULTICLASS.to_targets())
     expected = float((values * weights)[order].sum())
     code = CODES["softmax"]
-    assert linear_loss(order, features, targets, W, b, code, 0) == pytest.approx(expected, rel=1e-4)
+    got = linear_loss(order, features, targets, W, b, code, 0, linear_room(k))
+    assert got == pytest.approx(expected, rel=1e-4)
     chunks, width = layout(6)
     features, dense = random_means(n, 6)
     values = LOSSES["softmax"].value(dense @ W + b, MULTICLASS.to_targets())
@@ -432,7 +435,10 @@ def test_held_out_losses_are_weighted_sums() -> None:
     E, V, turned = np.eye(6, width, dtype=np.float32), aligned(k, width), aligned(6, 32)
     V[:, :6], turned[:, :k] = W.T, W
     for table in (V, turned):
-        got = embedding_loss(order, features, targets, E, table, b, chunks, table is turned, code)
+        room = embedding_room(k, table.shape[1], width)
+        got = embedding_loss(
+            order, features, targets, E, table, b, chunks, table is turned, code, room
+        )
         assert got == pytest.approx(expected, rel=1e-4)
 
 

@@ -341,9 +341,9 @@ def test_the_compiled_search_is_the_plain_one() -> None:
     weight = rng.normal(size=(39, 4)).astype(np.float32)
     bias = np.where(rng.random(39) < 0.5, 0, rng.normal(size=39)).astype(np.float32)
     found = []
-    for module in (search, search_plain):
+    for module, room in ((search, (np.empty(40), np.empty(40, np.int32))), (search_plain, ())):
         classes, scores = np.empty((30, 40), np.int32), np.empty((30, 40), np.float32)
-        module.best_leaves(hidden, children, weight, bias, classes, scores)
+        module.best_leaves(hidden, children, weight, bias, classes, scores, *room)
         found.append((classes, scores))
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found[0][0], found[1][0])

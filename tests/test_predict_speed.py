@@ -53,7 +53,7 @@ def test_one_line_starts_no_compiler_and_no_other_command(model):
 @pytest.mark.parametrize("width", [1, 2, 10, 15, 16, 17, 31, 32, 100, 128, 130, 736])
 def test_the_product_of_rows_is_right_at_any_width(width, stored):
     """The vector loop equals the sum in float64, also for the last rows of the table."""
-    from eitheror._kernels.product import dense_product
+    from eitheror._kernels.dense import dense_product
 
     draw = np.random.default_rng(width)
     lengths = draw.integers(0, 9, 50)
@@ -73,7 +73,7 @@ def test_the_product_of_rows_is_right_at_any_width(width, stored):
 
 def test_a_table_of_no_rows_is_read_nowhere():
     """Rows without features give zeros, even where the table has none."""
-    from eitheror._kernels.product import dense_product
+    from eitheror._kernels.dense import dense_product
 
     empty = np.zeros((0, 10), np.float32)
     found = dense_product(np.zeros(4, np.int64), np.zeros(0, np.int32), None, empty)

@@ -12,12 +12,12 @@ tiles too, and the bits stay the same.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
+from eitheror._kernels.arrays import Features, Targets
+from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights
+from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, uniform_draw
 from eitheror._kernels.simd import (
     LANES,
@@ -46,46 +46,12 @@ __all__ = [
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-TEXTS = 4
-"""Texts whose sums are held in registers at a time; a block is a multiple of it."""
-DIMS = 4
-"""Numbers of an embedding whose sums are held at a time; tiles are padded to a multiple of it."""
-
-
-class Weights(NamedTuple):
-    """What is trained; the three sums of row Adagrad are empty for plain steps.
-
-    embedding (n_features, width), tiles (n_tiles, dims, 16), bias (n_tiles * 16,),
-    embedding_squares (n_features,), weight_squares and bias_squares (n_tiles * 16,).
-    """
-
-    embedding: NDArray[np.float32]
-    tiles: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    embedding_squares: NDArray[np.float32]
-    weight_squares: NDArray[np.float32]
-    bias_squares: NDArray[np.float32]
-
-
-class Room(NamedTuple):
-    """What a block leaves between its parts, one row a text.
-
-    The mean embeddings (n_block, width), the gradients with respect to the logits (n_block,
-    n_tiles * 16) and to the mean embeddings (n_block, width), the losses (n_block,) float64.
-    """
-
-    hidden: NDArray[np.float32]
-    gradient: NDArray[np.float32]
-    back: NDArray[np.float32]
-    value: NDArray[np.float64]
-
-
 _FAINT = 0.01  # shortening of a step that is not worth a look at each class
 _RUN = 1 << 15  # numbers of tiles that stay in the second cache
 _LINE = 16  # float32 numbers in a cache line
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _average(
     order: NDArray[np.int64],
     start: int,
@@ -119,7 +85,7 @@ def _average(
             store(hidden, place + part, add_scaled(zeros(chunks), share, h))
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _logits(
     hidden: Floats, start: int, stop: int, tiles: Floats, bias: Floats, out: Floats
 ) -> None:
@@ -144,17 +110,20 @@ def _logits(
             store(out, place + 3 * stride, d)
 
 
-@jit(EXACT)
-def _back(gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back: Floats) -> None:
+@jit(EXACT, bare=True)
+def _back(
+    gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back: Floats, sums: Floats
+) -> None:
     """Write W' g of texts start .. stop of the block: two texts and two numbers at a time.
 
-    The classes come in runs that stay in the cache while the texts go by.
+    The classes come in runs that stay in the cache while the texts go by. `sums` is room for what
+    each lane has added up.
     """
     n_tiles, dims, _ = tiles.shape
     stride = gradient.shape[1]
     one = (0,)
     run = max(1, _RUN // (dims * LANES))
-    sums = np.zeros((gradient.shape[0], dims, LANES), np.float32)  # what each lane has added up
+    sums[start:stop] = np.float32(0.0)
     for first in range(0, n_tiles, run):
         last = min(first + run, n_tiles)
         for text in range(start, stop, 2):
@@ -184,13 +153,13 @@ def _back(gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back
             back[text, j] = total
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def _weigh(gradient: Floats, factor: np.float32) -> None:
     for k in range(gradient.shape[0]):
         gradient[k] *= factor
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def gradients_of_rows(
     order: NDArray[np.int64],
     origin: int,
@@ -224,11 +193,10 @@ def gradients_of_rows(
         These rows of it are written: values and gradients times the weights of the rows.
     n_classes : int
     """
-    hidden, gradient, back, value = room
+    hidden, gradient, back, value = room.hidden, room.gradient, room.back, room.value
     _average(order, start, stop, origin, features, weights.embedding, chunks, hidden)
     _logits(hidden, start, stop, weights.tiles, weights.bias, gradient)
-    logits = np.empty(n_classes, np.float32)
-    listed = np.empty(n_classes, np.float64)
+    logits, listed = room.logits[start // TEXTS], room.listed[start // TEXTS]
     for text in range(start, stop):
         gradient[text, n_classes:] = np.float32(0.0)
         slope = gradient[text, :n_classes]
@@ -236,7 +204,8 @@ def gradients_of_rows(
         if origin + text >= order.shape[0]:
             slope[:] = np.float32(0.0)
             continue
-        logits[:] = slope
+        for k in range(n_classes):
+            logits[k] = slope[k]
         i = order[origin + text]
         factor = targets.row_weight[i]
         draw = uniform_draw(seed, epoch, i)
@@ -245,10 +214,10 @@ def gradients_of_rows(
         )
         if factor != np.float32(1.0):
             _weigh(slope, factor)
-    _back(gradient, start, stop, weights.tiles, dim, back)
+    _back(gradient, start, stop, weights.tiles, dim, back, room.sums)
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats) -> None:
     """Write G' H of one tile of classes: `out[d, lane]`."""
     n_block, stride = gradient.shape
@@ -268,7 +237,7 @@ def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats
         store(out, j * LANES + 3 * LANES, d)
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
     total = np.float32(0.0)
     for d in range(dim):
@@ -276,14 +245,14 @@ def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
     return total / np.float32(dim)
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def _adagrad_speeds(squares: Floats, tile: int, rate: np.float32, out: Floats) -> None:
     """Write -rate / sqrt(sum of squares) of a tile's classes."""
     for lane in range(LANES):
         out[lane] = -rate / np.sqrt(squares[tile * LANES + lane])
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def _plain_speeds(
     gradient: Floats, sizes: Floats, tile: int, rate: np.float32, most: Floats, out: Floats
 ) -> None:
@@ -306,7 +275,7 @@ def _plain_speeds(
         out[lane] = -rate / (np.float32(1.0) + rate * (out[lane] - most[lane]))
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def step_tiles(
     first: int, last: int, room: Room, rate: np.float32, dim: int, weights: Weights
 ) -> None:
@@ -323,16 +292,14 @@ def step_tiles(
     weights : Weights
         Changed in place.
     """
-    hidden, gradient, _, _ = room
+    hidden, gradient = room.hidden, room.gradient
     _, tiles, bias, _, weight_squares, bias_squares = weights
     n_block, stride = gradient.shape
     dims = tiles.shape[1]
     one = (0,)
-    product = np.empty((dims, LANES), np.float32)
-    speeds = np.empty(LANES, np.float32)
-    most = np.empty(LANES, np.float32)
-    ones = np.ones(LANES, np.float32)
-    sizes = np.empty(n_block, np.float32)
+    product, sizes, lanes = room.product[first], room.sizes[first], room.lanes[first]
+    speeds, most, ones = lanes[0], lanes[1], lanes[2]
+    ones[:] = np.float32(1.0)
     adaptive = weight_squares.shape[0] > 0
     largest = np.float32(0.0)
     for text in range(n_block):
@@ -374,7 +341,7 @@ def step_tiles(
             store(tiles, place, moved)
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def step_embedding(
     order: NDArray[np.int64],
     origin: int,
@@ -422,7 +389,7 @@ def step_embedding(
                     store(embedding, place, add(row, slowed))
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def blocked_epoch(
     order: NDArray[np.int64],
     features: Features,
@@ -480,7 +447,7 @@ def blocked_epoch(
     return total
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def blocked_loss(
     order: NDArray[np.int64],
     features: Features,
@@ -492,11 +459,10 @@ def blocked_loss(
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, no weight changed."""
-    hidden, logits, _, _ = room
+    hidden, logits = room.hidden, room.gradient
     n_block = logits.shape[0]
-    slope = np.empty(n_classes, np.float32)
-    listed = np.empty(n_classes, np.float64)
-    no_weight = np.empty(0, np.float32)
+    slope, listed = room.logits[0], room.listed[0]
+    no_weight = slope[:0]
     total = 0.0
     for origin in range(0, order.shape[0], n_block):
         _average(order, 0, n_block, origin, features, weights.embedding, chunks, hidden)

@@ -18,7 +18,7 @@ __all__ = ["nearest", "parts_product", "values_product"]
 Floats = NDArray[np.float32]
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def values_product(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -40,7 +40,7 @@ def values_product(
                 out[row, np.uintp(weight_indices[at])] += value * codebook[np.uintp(codes[at])]
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def parts_product(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],

@@ -1,4 +1,4 @@
-"""What the training kernels share: the compiler's settings and the arrays of a data set.
+"""What the training kernels share: the compiler's settings, and the arrays of a data set.
 
 `Features` and `Targets` are named tuples, which Numba reads like plain arrays.
 """
@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
-import numpy as np
-from numpy.typing import NDArray
+
+from eitheror._kernels.arrays import Features, Targets
 
 __all__ = ["EXACT", "SUMS", "Features", "Targets", "jit"]
 
@@ -23,38 +23,20 @@ SUMS = frozenset({"reassoc", "contract", "nsz", "arcp"})
 diverging run is seen."""
 
 
-def jit(fastmath: frozenset[str], *, part: bool = False) -> Callable[[_Function], _Function]:
+def jit(
+    fastmath: frozenset[str], *, part: bool = False, bare: bool = False
+) -> Callable[[_Function], _Function]:
     """Compile to machine code that is kept on disk and runs without the interpreter's lock.
 
     `part` puts the code into that of its callers: an array is seven words, and handing over a
-    handful of arrays costs as much as the loss of a few classes.
+    handful of arrays costs as much as the loss of a few classes. `bare` code makes no arrays, and
+    so needs nothing of Numba when it runs: `native` can keep it. A part is bare.
     """
     options = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": set(fastmath)}
     options["forceinline"] = part
+    options["_nrt"] = not (part or bare)  # Numba's own memory: arrays are counted, and can be made
 
     def compile_later(function: _Function) -> _Function:
         return cast(_Function, numba.njit(**options)(function))
 
     return compile_later
-
-
-class Features(NamedTuple):
-    """Sparse feature rows; see `eitheror._kernels.rows.Rows`. Averages have no values."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-
-
-class Targets(NamedTuple):
-    """What is known about each row and what it weighs; see `eitheror.labels.SparseTargets`."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    rest: NDArray[np.float32]
-    mode: NDArray[np.uint8]
-    group_indptr: NDArray[np.int64]
-    group_ends: NDArray[np.int64]
-    group_indices: NDArray[np.int32]
-    row_weight: NDArray[np.float32]

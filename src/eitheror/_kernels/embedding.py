@@ -13,12 +13,22 @@ is stored, and before that its list of features.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
+from eitheror._kernels.arrays import (
+    CLASS_CHUNKS,
+    Common,
+    Features,
+    Room,
+    Targets,
+    aligned,
+    class_layout,
+    layout,
+)
+from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
 from eitheror._kernels.simd import (
     LANES,
@@ -45,66 +55,7 @@ __all__ = [
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-_MOST_CHUNKS = 7  # longer vectors run out of registers on processors with sixteen short ones
-_CLASS_CHUNKS = (0, 0)  # of the turned W: always the same, so that nothing is compiled anew
-_FEW_CLASSES = 16  # from here on the output weights are turned
 _LINE = 16  # float32 numbers in a cache line
-
-
-class Common(NamedTuple):
-    """What threads share of parameters of which each has its own copy, and when they merge.
-
-    The output weights, bias and their squares, the rows of frequent features and their squares;
-    then what the thread's copies were at its last merge, in the same order.
-    """
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    weight_squares: NDArray[np.float32]
-    rows: NDArray[np.float32]
-    row_squares: NDArray[np.float32]
-    old_weight: NDArray[np.float32]
-    old_bias: NDArray[np.float32]
-    old_weight_squares: NDArray[np.float32]
-    old_rows: NDArray[np.float32]
-    old_row_squares: NDArray[np.float32]
-    every: int
-    phase: int
-
-
-def layout(dim: int) -> tuple[Chunks, int]:
-    """Return how a row of `dim` numbers is cut into vectors, and its padded width.
-
-    Returns
-    -------
-    chunks : tuple of zeros
-        Its length says how many times 16 numbers a vector holds.
-    width : int
-
-    Examples
-    --------
-    >>> layout(10), layout(100)
-    (((0,), 16), ((0, 0, 0, 0, 0, 0, 0), 112))
-    """
-    lanes = -(-dim // LANES)
-    sizes = [(-(-lanes // n) * n + -(-lanes // n) / 2, -n) for n in range(1, _MOST_CHUNKS + 1)]
-    n = -min(sizes)[1]
-    return (0,) * n, -(-lanes // n) * n * LANES
-
-
-def class_layout(n_classes: int, dim: int, width: int) -> tuple[bool, tuple[int, int]]:
-    """Return whether the output weights are turned, and the shape of their table."""
-    if n_classes < _FEW_CLASSES:
-        return False, (n_classes, width)
-    step = LANES * len(_CLASS_CHUNKS)
-    return True, (dim, -(-n_classes // step) * step)
-
-
-def aligned(rows: int, width: int) -> Floats:
-    """Return zeros whose rows begin at cache lines, for widths of whole lines."""
-    block = np.zeros(rows * width + _LINE, np.float32)
-    start = (-block.ctypes.data % 64) // block.itemsize
-    return block[start : start + rows * width].reshape(rows, width)
 
 
 @jit(EXACT, part=True)
@@ -197,10 +148,10 @@ def _logits(
     """Write W h + bias."""
     n_rows, width = weight.shape
     if turned:
-        for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
-            f = zeros(_CLASS_CHUNKS)
+        for part in range(0, width, LANES * len(CLASS_CHUNKS)):
+            f = zeros(CLASS_CHUNKS)
             for d in range(n_rows):
-                f = add_scaled(f, hidden[d], load(weight, d * width + part, _CLASS_CHUNKS))
+                f = add_scaled(f, hidden[d], load(weight, d * width + part, CLASS_CHUNKS))
             store(logits, part, f)
         for k in range(bias.shape[0]):
             logits[k] += bias[k]
@@ -249,11 +200,11 @@ def _backward(
     n_rows, width = weight.shape
     if turned:
         for d in range(n_rows):
-            h_d, sums = -hidden[d], zeros(_CLASS_CHUNKS)
-            for part in range(0, width, LANES * len(_CLASS_CHUNKS)):
-                w_d = load(weight, d * width + part, _CLASS_CHUNKS)
-                sums = add_product(sums, w_d, load(gradient, part, _CLASS_CHUNKS))
-                w_d = add_scaled(w_d, h_d, load(rates, part, _CLASS_CHUNKS))
+            h_d, sums = -hidden[d], zeros(CLASS_CHUNKS)
+            for part in range(0, width, LANES * len(CLASS_CHUNKS)):
+                w_d = load(weight, d * width + part, CLASS_CHUNKS)
+                sums = add_product(sums, w_d, load(gradient, part, CLASS_CHUNKS))
+                w_d = add_scaled(w_d, h_d, load(rates, part, CLASS_CHUNKS))
                 store(weight, d * width + part, w_d)
             back[d] = total(sums)
     else:
@@ -316,7 +267,7 @@ def _update(
             _ask_for_row(indices[np.uintp(j + ahead)], part, step, embedding, n_hot, hot_shift)
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _merge(own: Floats, start: int, common: Floats, old: Floats) -> None:
     """Add what a thread changed to what is common, and go on from there; rows from `start` on."""
     for i in range(common.shape[0]):
@@ -326,7 +277,7 @@ def _merge(own: Floats, start: int, common: Floats, old: Floats) -> None:
             own[start + i, d] = old[i, d]
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _merge_list(own: Floats, start: int, common: Floats, old: Floats) -> None:
     for i in range(common.shape[0]):
         common[i] += own[start + i] - old[i]
@@ -334,7 +285,7 @@ def _merge_list(own: Floats, start: int, common: Floats, old: Floats) -> None:
         own[start + i] = old[i]
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def embedding_epoch(
     order: NDArray[np.int64],
     features: Features,
@@ -357,6 +308,7 @@ def embedding_epoch(
     smoothing: float,
     seed: int,
     epoch: int,
+    room: Room,
 ) -> float:
     """One pass over the rows of `order`; returns the weighted sum of their losses.
 
@@ -379,15 +331,12 @@ def embedding_epoch(
     common : Common
         `weight`, `bias` and those rows are a thread's own and are merged with the common ones after
         every `every` texts and at the end; 0 means that they are all there is.
+    room : Room
+        From `embedding_room`, new or of the same epoch's other rows: its padding is 0.
     """
-    n_classes, width = bias.shape[0], embedding.shape[1]
-    room = max(n_classes, weight.shape[1])  # the classes, and padding whose gradient stays 0
-    all_logits, all_gradient = np.zeros(room, np.float32), np.zeros(room, np.float32)
+    n_classes = bias.shape[0]
+    all_logits, all_gradient, rates, listed, hidden, back = room
     logits, gradient = all_logits[:n_classes], all_gradient[:n_classes]
-    rates = np.zeros(room, np.float32)
-    listed = np.empty(n_classes, np.float64)
-    hidden = np.zeros(width, np.float32)
-    back = np.zeros(width, np.float32)
     adaptive = embedding_squares.shape[0] > 0
     indptr, indices, _ = features
     ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
@@ -461,7 +410,7 @@ def embedding_epoch(
     return loss
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def embedding_loss(
     order: NDArray[np.int64],
     features: Features,
@@ -472,15 +421,13 @@ def embedding_loss(
     chunks: Chunks,
     turned: bool,
     code: int,
+    room: Room,
 ) -> float:
-    """Weighted sum of the losses of the rows in `order`, nothing changed."""
+    """Weighted sum of the losses of the rows in `order`, nothing changed but the room."""
     n_classes = bias.shape[0]
-    all_logits = np.zeros(max(n_classes, weight.shape[1]), np.float32)
-    logits = all_logits[:n_classes]
-    gradient = np.empty(n_classes, np.float32)
-    listed = np.empty(n_classes, np.float64)
-    hidden = np.empty(embedding.shape[1], np.float32)
-    no_weight = np.empty(0, np.float32)
+    all_logits, all_gradient, _, listed, hidden, _ = room
+    logits, gradient = all_logits[:n_classes], all_gradient[:n_classes]
+    no_weight = gradient[:0]
     indptr, indices, _ = features
     loss = 0.0
     for i in order:

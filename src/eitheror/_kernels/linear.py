@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
+from eitheror._kernels.arrays import Features, Room, Targets
+from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
 from eitheror._kernels.simd import prefetch
 
@@ -93,7 +94,7 @@ def _ask_for_rows(
                 prefetch(squares, feature)
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _rescale(weight: Floats, scale: float) -> None:
     factor = np.float32(scale)
     for j in range(weight.shape[0]):
@@ -101,7 +102,7 @@ def _rescale(weight: Floats, scale: float) -> None:
             weight[j, k] *= factor
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def linear_epoch(
     order: NDArray[np.int64],
     features: Features,
@@ -119,6 +120,7 @@ def linear_epoch(
     smoothing: float,
     seed: int,
     epoch: int,
+    room: Room,
 ) -> float:
     """One pass over the rows of `order`; returns the weighted sum of their losses.
 
@@ -140,11 +142,10 @@ def linear_epoch(
         L2 penalty: each step multiplies the weights by ``1 - rate * decay``.
     seed, epoch : int
         Which labels are drawn, where the loss draws any.
+    room : Room
+        From `linear_room`.
     """
-    n_block = weight.shape[1]
-    logits = np.empty(n_block, np.float32)
-    gradient = np.empty(n_block, np.float32)
-    listed = np.empty(n_block, np.float64)
+    logits, gradient, listed = room.logits, room.gradient, room.listed
     adaptive = squares.shape[0] > 0
     scale = 1.0
     indptr, indices, values = features
@@ -203,7 +204,7 @@ def linear_epoch(
     return total
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def linear_loss(
     order: NDArray[np.int64],
     features: Features,
@@ -212,13 +213,11 @@ def linear_loss(
     bias: Floats,
     code: int,
     first: int,
+    room: Room,
 ) -> float:
-    """Weighted sum of the losses of the rows in `order`, nothing changed."""
-    n_block = weight.shape[1]
-    logits = np.empty(n_block, np.float32)
-    gradient = np.empty(n_block, np.float32)
-    listed = np.empty(n_block, np.float64)
-    no_weight = np.empty(0, np.float32)
+    """Weighted sum of the losses of the rows in `order`, nothing changed but the room."""
+    logits, gradient, listed = room.logits, room.gradient, room.listed
+    no_weight = gradient[:0]
     indptr, indices, values = features
     total = 0.0
     for i in order:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import EXACT, SUMS, Targets, jit
+from eitheror._kernels.arrays import CODES, EVALUATION, Targets
+from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.elementary import (
     exp32,
     log_1_plus,
@@ -34,24 +35,7 @@ from eitheror._kernels.simd import LANES, larger, largest, load
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
 
 UNKNOWN, EVIDENCE, SHARES, MARGINALS = 0, 1, 2, 3
-SOFTMAX, UNIFORM, RANDOM_PICK, OVA, OVA_N, PAL, PAL_N, POL = range(8)
-CODES = {
-    "softmax": SOFTMAX,
-    "uniform": UNIFORM,
-    "random-pick": RANDOM_PICK,
-    "ova": OVA,
-    "ova-n": OVA_N,
-    "pal": PAL,
-    "pal-n": PAL_N,
-    "pol": POL,
-}
-"""Number of each value of the `loss` option."""
-EVALUATION = {code: code for code in CODES.values()} | {
-    UNIFORM: SOFTMAX,
-    RANDOM_PICK: SOFTMAX,
-    POL: PAL_N,
-}
-"""The code that scores held-out rows: the statement's likelihood, and nothing drawn."""
+SOFTMAX, UNIFORM, RANDOM_PICK, OVA, OVA_N, PAL, PAL_N, POL = CODES.values()
 
 _RULED_OUT = np.float32(-3.0e38)
 _ONE = (0,)  # how long a vector of 16 classes is
@@ -156,7 +140,7 @@ def _evidence(
     return value
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _far_evidence(
     logits: Floats,
     indices: Integers,
@@ -259,7 +243,7 @@ def _cross_entropy(
     return value
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _pick(weights: Floats, start: int, stop: int, level: float) -> int:
     """Return the first position at which the running sum of the weights passes the level."""
     last = start
@@ -272,15 +256,17 @@ def _pick(weights: Floats, start: int, stop: int, level: float) -> int:
     return last
 
 
-@jit(EXACT)
-def _unlisted(indices: Integers, start: int, stop: int, n: int, position: int) -> int:
-    """Return the class at `position` among those that the row does not list."""
-    taken = np.zeros(n, np.bool_)
+@jit(EXACT, bare=True)
+def _unlisted(
+    indices: Integers, start: int, stop: int, position: int, taken: NDArray[np.float64]
+) -> int:
+    """Return the class at `position` among those that the row does not list; `taken` is room."""
+    taken[:] = 0.0
     for j in range(start, stop):
-        taken[indices[j]] = True
+        taken[indices[j]] = 1.0
     last = 0
-    for k in range(n):
-        if not taken[k]:
+    for k in range(taken.shape[0]):
+        if taken[k] == 0.0:
             last = k
             if position == 0:
                 break
@@ -394,7 +380,7 @@ def _groups(
     return value
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _far_group(
     logits: Floats, start: int, stop: int, members: Integers, weight: float, out: Floats
 ) -> float:
@@ -450,7 +436,7 @@ def _multiclass(
     if level < sum_listed or rest == 0.0:
         picked = indices[_pick(values, start, stop, level)]
     else:
-        picked = _unlisted(indices, start, stop, n, int((level - sum_listed) / rest))
+        picked = _unlisted(indices, start, stop, int((level - sum_listed) / rest), listed[:n])
     value = _cross_entropy(logits, indices, values, start, start, 1.0, 0.0, 1.0, smoothing, out)
     out[picked] -= np.float32(1.0 - smoothing)
     return value - (1.0 - smoothing) * float(logits[picked])
@@ -537,7 +523,7 @@ def statement_gradient(
     return value
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def row_gradient(
     code: int,
     row: int,

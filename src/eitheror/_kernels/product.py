@@ -6,64 +6,22 @@ features, so the result does not depend on how rows are spread over threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.embedding import layout
+from eitheror._kernels.common import jit
 from eitheror._kernels.simd import LANES, add_scaled, load, prefetch, store, zeros
 
-__all__ = ["dense_product", "sparse_product"]
+__all__ = ["dense_rows", "sparse_product"]
 
+_FUSED = frozenset({"contract"})  # a product and the sum after it may be one operation
 _AHEAD = 16  # features whose rows are asked for before they are added
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-
-def _jit(function: _Function) -> _Function:
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-    return cast(_Function, compiled(function))
-
-
-def dense_product(
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int32],
-    stored: NDArray[np.float32] | None,
-    weight: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Return the product of rows with a dense `weight` of shape (n_features, k).
-
-    Parameters
-    ----------
-    indptr, indices, stored
-        The arrays of `Rows`; without `stored` a row is the mean of its features.
-    weight : C-contiguous float32 array of shape (n_features, k)
-
-    Returns
-    -------
-    C-contiguous float32 array of shape (n, k)
-    """
-    n_features, k = weight.shape
-    chunks, width = layout(k)
-    # A vector may reach beyond its row, which does no harm but behind the last rows of the table:
-    # these are read from a copy with room behind it.
-    safe = max(0, (weight.size - width) // max(k, 1) + 1) if weight.size >= width else 0
-    tail = np.zeros((n_features - safe) * k + width, np.float32)
-    tail[: (n_features - safe) * k] = weight.reshape(-1)[safe * k :]
-    values = np.empty(0, np.float32) if stored is None else stored
-    out = np.empty((len(indptr) - 1, width), np.float32)
-    _dense(
-        indptr, indices, values, stored is None, weight.reshape(-1), tail, safe, k, chunks,
-        out.reshape(-1), width,
-    )  # fmt: skip
-    return np.ascontiguousarray(out[:, :k])
-
-
-@_jit
-def _dense(
+@jit(_FUSED, bare=True)
+def dense_rows(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
     values: NDArray[np.float32],
@@ -76,6 +34,7 @@ def _dense(
     out: NDArray[np.float32],
     width: int,
 ) -> None:
+    """Write the product with a dense weight to `out`; `eitheror._kernels.dense` prepares it all."""
     step = LANES * len(chunks)
     last = len(indices) - 1
     factor = np.float32(1.0)
@@ -100,7 +59,7 @@ def _dense(
             store(out, i * width + column, total)
 
 
-@_jit
+@jit(_FUSED, bare=True)
 def sparse_product(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],

@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 
-@jit(SUMS)
+@jit(SUMS, bare=True)
 def _margin(hidden: Floats, row: int, weight: Floats, bias: Floats, node: int) -> float:
     total = bias[node]
     for d in range(weight.shape[1]):
@@ -28,7 +28,7 @@ def _margin(hidden: Floats, row: int, weight: Floats, bias: Floats, node: int) -
     return float(total)
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _before(score: float, node: int, other_score: float, other: int, n_classes: int) -> bool:
     """Whether a node is looked into before another: of equals an inner one, then the first."""
     if score != other_score:
@@ -37,7 +37,7 @@ def _before(score: float, node: int, other_score: float, other: int, n_classes: 
     return inner > other_inner if inner != other_inner else node < other
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _push(
     scores: NDArray[np.float64], nodes: Integers, n: int, score: float, node: int, n_classes: int
 ) -> None:
@@ -52,7 +52,7 @@ def _push(
     scores[at], nodes[at] = score, node
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def _drop_first(scores: NDArray[np.float64], nodes: Integers, n: int, n_classes: int) -> None:
     """Take the first node off a heap that is left with n."""
     score, node = scores[n], nodes[n]
@@ -70,7 +70,7 @@ def _drop_first(scores: NDArray[np.float64], nodes: Integers, n: int, n_classes:
     scores[at], nodes[at] = score, node
 
 
-@jit(EXACT)
+@jit(EXACT, bare=True)
 def best_leaves(
     hidden: Floats,
     children: Integers,
@@ -78,6 +78,8 @@ def best_leaves(
     bias: Floats,
     classes: Integers,
     log_proba: Floats,
+    scores: NDArray[np.float64],
+    nodes: Integers,
 ) -> None:
     """Write the most probable classes of each row and the logs of their probabilities.
 
@@ -88,10 +90,10 @@ def best_leaves(
         See `eitheror.model.HuffmanParameters`.
     classes, log_proba : int32 and float32 arrays of shape (n_samples, k), k <= n_classes
         Written, best first; of equal classes the first.
+    scores, nodes : float64 and int32 arrays of shape (n_classes,)
+        Room to work in.
     """
     n_classes = children.shape[0] + 1
-    scores = np.empty(n_classes, np.float64)
-    nodes = np.empty(n_classes, np.int32)
     for row in range(hidden.shape[0]):
         scores[0], nodes[0] = 0.0, 2 * n_classes - 2
         n, found = 1, 0

@@ -33,6 +33,8 @@ from numba.core import cgutils
 from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 
+from eitheror._kernels.arrays import LANES
+
 __all__ = [
     "LANES",
     "Vector",
@@ -49,7 +51,6 @@ __all__ = [
     "zeros",
 ]
 
-LANES = 16
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _PART = ir.VectorType(_FLOAT, LANES)
 _FUSED = ("contract",)  # a product and the sum after it may be one operation

@@ -28,14 +28,14 @@ _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _S32 = np.uint64(32)
 _S33 = np.uint64(33)
-_AHEAD = 16  # table entries that are fetched at the same time
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _jit(function: _Function) -> _Function:
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    # No arrays are made here, and nothing of Numba's memory is needed: see `common.jit`.
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return cast(_Function, compiled)
 
 
@@ -228,8 +228,12 @@ def count(
     subwords: NDArray[np.int32],
     word_ngrams: int,
     counts: NDArray[np.uint32],
+    line: NDArray[np.uint64],
 ) -> None:
-    """Add to `counts` how often each bucket is hit by the n-grams of the rows."""
+    """Add to `counts` how often each bucket is hit by the n-grams of the rows.
+
+    `line` is room for some numbers, as many as counters are asked for at a time; a power of two.
+    """
     begin = np.int64(0)
     for word in range(len(subword_ends)):
         for i in range(begin, subword_ends[word]):
@@ -239,7 +243,7 @@ def count(
         return
     many = np.uint64(len(counts))
     # Counters are far apart: each is asked for and waits in line before it is raised.
-    line = np.zeros(_AHEAD, np.uint64)
+    ahead = np.uintp(len(line))
     n = np.uintp(0)
     begin = np.int64(0)
     for row in range(len(token_ends)):
@@ -250,13 +254,13 @@ def count(
                 h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
                 bucket = _bucket(h, many)
                 prefetch(counts, np.intp(bucket))
-                place = n & np.uintp(_AHEAD - 1)
-                if n >= _AHEAD:
+                place = n & (ahead - np.uintp(1))
+                if n >= ahead:
                     counts[np.uintp(line[place])] += np.uint32(1)
                 line[place] = bucket
                 n += np.uintp(1)
         begin = end
-    for i in range(min(n, np.uintp(_AHEAD))):
+    for i in range(min(n, ahead)):
         counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
 
 

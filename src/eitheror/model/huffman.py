@@ -16,13 +16,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
+from eitheror._kernels.search_plain import best_leaves
 from eitheror.model.parameters import check_array, check_names, rows_product
 
 __all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
 
 _BLOCK = 256  # rows whose way through the tree stays in the processor's cache
-_FEW = 64  # rows below which starting Numba costs more than plain Python
+_FEW = 64  # rows below which loading a kernel costs more than plain Python
 _COUNT_LIMIT = 10**15  # what fastText takes for infinitely many
 
 
@@ -119,13 +121,13 @@ class HuffmanParameters:
         hidden = rows_product(rows, self.embedding)
         bias = np.zeros(len(self.weight), np.float32) if self.bias is None else self.bias
         tree = self.children, np.ascontiguousarray(self.weight), bias
-        if len(rows) < _FEW:
-            from eitheror._kernels.search_plain import best_leaves
-        else:
-            from eitheror._kernels.search import best_leaves
         classes = np.empty((len(rows), k), np.int32)
         scores = np.empty((len(rows), k), np.float32)
-        best_leaves(hidden, *tree, classes, scores)
+        if len(rows) < _FEW:
+            best_leaves(hidden, *tree, classes, scores)
+        else:
+            heap = np.empty(self.n_classes), np.empty(self.n_classes, np.int32)
+            native("search").best_leaves(hidden, *tree, classes, scores, *heap)
         return classes, scores
 
     @cached_property

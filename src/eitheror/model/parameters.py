@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.dense import dense_product
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows, expand
 
 if TYPE_CHECKING:
@@ -346,14 +348,12 @@ def rows_product(rows: Rows, weight: NDArray[np.float32] | SparseWeight) -> NDAr
     """Rows times weights, float32 of shape (n_samples, columns)."""
     if len(rows.indices) < _SMALL:
         return _product_plain(rows, weight)
-    from eitheror._kernels import product
-
     if not isinstance(weight, SparseWeight):
         table = np.ascontiguousarray(weight)
-        return product.dense_product(rows.indptr, rows.indices, rows.stored, table)
+        return dense_product(rows.indptr, rows.indices, rows.stored, table)
     out = np.zeros((len(rows), weight.n_classes), dtype=np.float32)
     arrays = rows.indptr, rows.indices, rows.values
-    product.sparse_product(*arrays, weight.indptr, weight.indices, weight.values, out)
+    native("product").sparse_product(*arrays, weight.indptr, weight.indices, weight.values, out)
     return out
 
 

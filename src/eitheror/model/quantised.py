@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows, expand
 from eitheror._kernels.varint import packed, packed_rising, unpacked, unpacked_rising
 from eitheror.model.parameters import SparseWeight, check_array, check_names, rows_product
@@ -85,10 +86,9 @@ class CodedWeight:
             return out
         if self._dense is not None:
             return rows_product(rows, self._dense)
-        from eitheror._kernels.coded import values_product
-
         arrays = rows.indptr, rows.indices, rows.values
-        values_product(*arrays, self.indptr, self.indices, self.codes, self.codebook, out)
+        weights = self.indptr, self.indices, self.codes, self.codebook
+        native("coded").values_product(*arrays, *weights, out)
         return out
 
     @cached_property
@@ -166,13 +166,12 @@ class CodedRows:
             named, places = np.unique(rows.indices, return_inverse=True)
             narrow = Rows(rows.indptr, places.astype(np.int32), rows.stored, len(named))
             return rows_product(narrow, self.take(named))
-        from eitheror._kernels.coded import parts_product
-
         dim = self.exact.shape[1]
         wide = max(dim, len(self.centroids) * self.centroids.shape[2])
         out = np.zeros((len(rows), wide), dtype=np.float32)
         arrays = rows.indptr, rows.indices, rows.values
-        parts_product(*arrays, self.exact, self.codes, self.centroids, self.scale, out)
+        weights = self.exact, self.codes, self.centroids, self.scale
+        native("coded").parts_product(*arrays, *weights, out)
         return np.ascontiguousarray(out[:, :dim])
 
     def tensors(self, name: str) -> _Arrays:

@@ -24,6 +24,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import expand
 from eitheror._kernels.tokens_plain import character_classes
 from eitheror.text.options import TextOptions
@@ -56,6 +57,7 @@ _CHUNK = 1 << 20  # characters
 _SOME_WORDS = 1 << 17
 _LARGE_TABLE = 1 << 19
 _LARGE = 1 << 22  # features
+_ASKED = 16  # counters that are fetched at the same time
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -100,8 +102,6 @@ class Table:
 
     def add(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Ids of the hashes, and where in `hashes` each new id came first."""
-        from eitheror._kernels import tokens
-
         ids = _returnable(len(hashes), np.int32)
         position = 0
         firsts: list[NDArray[np.int64]] = []
@@ -109,7 +109,7 @@ class Table:
             capacity = len(self.keys) // 2
             first = np.empty(capacity, dtype=np.int64)
             start = self.n
-            position, self.n = tokens.intern(
+            position, self.n = native("tokens").intern(
                 hashes, position, self.keys, self.slots, start, capacity, ids, first
             )
             firsts.append(first[start : self.n])
@@ -119,11 +119,9 @@ class Table:
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Ids of the hashes, -1 where unknown."""
-        from eitheror._kernels import tokens
-
         ids = np.empty(len(hashes), dtype=np.int32)
         nowhere = np.empty(0, dtype=np.int64)
-        tokens.intern(hashes, 0, self.keys, self.slots, self.n, 0, ids, nowhere)
+        native("tokens").intern(hashes, 0, self.keys, self.slots, self.n, 0, ids, nowhere)
         return ids
 
     def _resize(self, size: int) -> None:
@@ -141,8 +139,7 @@ class Table:
 
 def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     """Tokenise the rows of a chunk and number its words by first occurrence."""
-    from eitheror._kernels import tokens
-
+    tokens = native("tokens")
     first, texts = raw
     data, row_starts, row_ends = _encoded(first, texts, options)
     size = int((row_ends - row_starts).sum())
@@ -327,9 +324,7 @@ def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.
 
 def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]) -> None:
     """Add to `counts` how often each bucket is hit by the n-grams of the chunk."""
-    from eitheror._kernels import tokens
-
-    tokens.count(
+    native("tokens").count(
         chunk.ids,
         chunk.token_ends,
         chunk.hashes,
@@ -338,6 +333,7 @@ def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]
         chunk.subwords,
         options.word_ngrams,
         counts,
+        np.zeros(_ASKED, np.uint64),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
 from eitheror._kernels.tokens_plain import (
     hash_word,
@@ -371,8 +372,7 @@ class Featurizer:
         )
 
     def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
-        from eitheror._kernels import tokens
-
+        tokens = native("tokens")
         chunk, word_rows = item
         most = self._most(chunk)
         row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
@@ -398,9 +398,7 @@ class Featurizer:
         return row_ends, indices[:n], repeats[:n]
 
     def _weigh(self, filled: Filled) -> Rows:
-        from eitheror._kernels import tokens
-
-        return self._rows(filled, tokens.weigh)
+        return self._rows(filled, native("tokens").weigh)
 
     def _rows(self, filled: Filled, weigh: Callable[..., None]) -> Rows:
         row_ends, indices, repeats = filled

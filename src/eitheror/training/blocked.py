@@ -13,20 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.blocked import (
-    DIMS,
-    TEXTS,
-    Room,
-    Weights,
-    blocked_epoch,
-    blocked_loss,
-    gradients_of_rows,
-    step_embedding,
-    step_tiles,
-)
-from eitheror._kernels.embedding import aligned, layout
-from eitheror._kernels.losses import CODES, EVALUATION
-from eitheror._kernels.simd import LANES
+from eitheror._kernels.arrays import CODES, EVALUATION, LANES, aligned, layout
+from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights, block_room
+from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.embedding import ADAGRAD_START, random_embedding
 from eitheror.training.examples import Examples
@@ -103,7 +92,7 @@ class BlockedTrainer:
             with ThreadPoolExecutor(self.n_jobs) as pool:
                 total = self._in_threads(pool, rows, how, rates, what)
         else:
-            total = blocked_epoch(*rows, *how, *rates, *what)
+            total = native("blocked").blocked_epoch(*rows, *how, *rates, *what)
         self._put_back(weights)
         return total if np.isfinite(self.bias).all() else np.nan
 
@@ -116,6 +105,8 @@ class BlockedTrainer:
         what: tuple[Any, ...],
     ) -> float:
         """`blocked_epoch`, its parts shared out; the arguments are its own, in their order."""
+        from eitheror._kernels import blocked as kernels  # called so often that Numba pays off
+
         order, features, _, _, weights, room, _ = rows
         shares = _parts(self.block // TEXTS, self.n_jobs)
         spans = _parts(len(weights.tiles), self.n_jobs)
@@ -123,15 +114,27 @@ class BlockedTrainer:
         for origin in range(0, len(order), self.block):
             gradients = [
                 pool.submit(
-                    gradients_of_rows, order, origin, a * TEXTS, b * TEXTS, *rows[1:], *how, *what
+                    kernels.gradients_of_rows,
+                    order,
+                    origin,
+                    a * TEXTS,
+                    b * TEXTS,
+                    *rows[1:],
+                    *how,
+                    *what,
                 )
                 for a, b in shares
             ]
             for done in gradients:
                 done.result()
             rate = np.float32(rates[0] + (rates[1] - rates[0]) * (origin / len(order)))
-            steps = [pool.submit(step_tiles, a, b, room, rate, self.dim, weights) for a, b in spans]
-            step_embedding(order, origin, features, room, rate, self.dim, self.chunks, weights)
+            steps = [
+                pool.submit(kernels.step_tiles, a, b, room, rate, self.dim, weights)
+                for a, b in spans
+            ]
+            kernels.step_embedding(
+                order, origin, features, room, rate, self.dim, self.chunks, weights
+            )
             for done in steps:
                 done.result()
             for value in room.value.tolist():
@@ -141,7 +144,7 @@ class BlockedTrainer:
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""
         weights = self._cut()
-        return blocked_loss(
+        loss: float = native("blocked").blocked_loss(
             order,
             *examples.arrays(),
             weights,
@@ -150,6 +153,7 @@ class BlockedTrainer:
             self.chunks,
             EVALUATION[self.code],
         )
+        return loss
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Every array that the next epoch starts from, by name; the arrays themselves."""
@@ -171,9 +175,7 @@ class BlockedTrainer:
         )
 
     def _room(self, weights: Weights) -> Room:
-        n, width = self.block, self.embedding.shape[1]
-        gradient = aligned(n, len(weights.bias))
-        return Room(aligned(n, width), gradient, aligned(n, width), np.zeros(n))
+        return block_room(self.block, len(self.weight), weights)
 
     def _cut(self) -> Weights:
         """Return the weights in tiles; classes and numbers that are padding are 0."""

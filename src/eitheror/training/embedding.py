@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.embedding import (
+from eitheror._kernels.arrays import (
+    CODES,
+    EVALUATION,
     Common,
+    Room,
     aligned,
     class_layout,
-    embedding_epoch,
-    embedding_loss,
+    embedding_room,
     layout,
 )
-from eitheror._kernels.losses import CODES, EVALUATION
+from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
@@ -157,7 +159,7 @@ class EmbeddingTrainer:
         rates = learning_rates(options, number)
         features, targets = examples.arrays()
         weight, bias, weight_squares = outputs
-        return embedding_epoch(
+        loss: float = native("embedding").embedding_epoch(
             order,
             features,
             targets,
@@ -178,11 +180,16 @@ class EmbeddingTrainer:
             options.label_smoothing,
             options.seed,
             number,
+            self._room(),
         )
+        return loss
+
+    def _room(self) -> Room:
+        return embedding_room(len(self.bias), self.weight.shape[1], self.embedding.shape[1])
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""
-        return embedding_loss(
+        loss: float = native("embedding").embedding_loss(
             order,
             *examples.arrays(),
             self.embedding,
@@ -191,7 +198,9 @@ class EmbeddingTrainer:
             self.chunks,
             self.turned,
             EVALUATION[self.code],
+            self._room(),
         )
+        return loss
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Every array that the next epoch starts from, by name; the arrays themselves."""

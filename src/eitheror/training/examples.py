@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import Features, Targets
+from eitheror._kernels.arrays import Features, Targets
 from eitheror._kernels.rows import Rows
 from eitheror.labels import UNKNOWN, SparseTargets
 

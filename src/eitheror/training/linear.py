@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.common import Features, Targets
-from eitheror._kernels.linear import linear_epoch, linear_loss
-from eitheror._kernels.losses import CODES, EVALUATION
+from eitheror._kernels.arrays import CODES, EVALUATION, Features, Targets, linear_room
+from eitheror._kernels.native import native
 from eitheror.model import LinearParameters
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
@@ -102,7 +101,7 @@ class LinearTrainer:
         features, targets = self._arrays(examples)
 
         def run(block: _Block, part: NDArray[np.int64]) -> float:
-            return linear_epoch(
+            loss: float = native("linear").linear_epoch(
                 part,
                 features,
                 targets,
@@ -118,7 +117,9 @@ class LinearTrainer:
                 options.label_smoothing,
                 options.seed,
                 number,
+                linear_room(len(block.bias)),
             )
+            return loss
 
         if options.hogwild and len(self.blocks) == 1 and self.n_jobs > 1:
             jobs = [(self.blocks[0], part) for part in np.array_split(order, self.n_jobs)]
@@ -132,9 +133,17 @@ class LinearTrainer:
         code = EVALUATION[self.code]
 
         def run(block: _Block) -> float:
-            return linear_loss(
-                order, features, targets, block.weight, block.bias, code, block.first
+            loss: float = native("linear").linear_loss(
+                order,
+                features,
+                targets,
+                block.weight,
+                block.bias,
+                code,
+                block.first,
+                linear_room(len(block.bias)),
             )
+            return loss
 
         return self._sum(run, [(block,) for block in self.blocks])
 

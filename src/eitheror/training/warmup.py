@@ -1,4 +1,4 @@
-"""Compile every kernel that training and predicting use, once, into Numba's cache on disk.
+"""Compile every kernel that training and predicting use, once, into the caches on disk.
 
 There is no list of kernels: tiny models of every kind that `TrainOptions` knows are trained and
 predict, so a new loss or trainer is covered from the day it can be chosen.
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from eitheror._kernels.arrays import layout
+from eitheror._kernels.native import counts
 from eitheror._kernels.rows import Rows
 from eitheror.decide import ExpectedF1
 from eitheror.labels import Labels
@@ -42,7 +44,8 @@ class Warmth:
     Attributes
     ----------
     compiled, loaded : int
-        Versions of kernels that were compiled now, and that were found in the cache.
+        Versions of kernels that were compiled now, and that were found in a cache: Numba's, or the
+        store of machine code that is loaded without Numba (`eitheror._kernels.native`).
     seconds : float
     folders : list of str
         Where the compiled kernels are kept.
@@ -93,11 +96,12 @@ def warm_up(
     _try_files()
     _try_large()
     found = list(_kernels())
+    kept = {str(folder) for folder in counts.folders}
     return Warmth(
-        sum(sum(kernel.stats.cache_misses.values()) for kernel in found),
-        sum(sum(kernel.stats.cache_hits.values()) for kernel in found),
+        sum(sum(kernel.stats.cache_misses.values()) for kernel in found) + counts.made,
+        sum(sum(kernel.stats.cache_hits.values()) for kernel in found) + counts.loaded,
         time.perf_counter() - start,
-        sorted({str(kernel.stats.cache_path) for kernel in found}),
+        sorted({str(kernel.stats.cache_path) for kernel in found} | kept),
     )
 
 
@@ -180,7 +184,6 @@ def _try_large() -> None:
     Tiny models of few classes do none of this.
     """
     from eitheror._kernels.coded import nearest
-    from eitheror._kernels.embedding import layout
 
     rows = Rows.from_dense(np.ones((_LARGE, 40)))
     for width in {layout(k)[0]: k for k in range(_WIDEST, 0, -1)}.values():

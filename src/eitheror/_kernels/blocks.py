@@ -1,0 +1,83 @@
+"""Arrays of the kernels that train many classes in blocks of texts (`blocked`), without Numba."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eitheror._kernels.arrays import LANES, aligned
+
+__all__ = ["DIMS", "TEXTS", "Room", "Weights", "block_room"]
+
+TEXTS = 4
+"""Texts whose sums are held in registers at a time; a block is a multiple of it."""
+DIMS = 4
+"""Numbers of an embedding whose sums are held at a time; tiles are padded to a multiple of it."""
+
+
+class Weights(NamedTuple):
+    """What is trained; the three sums of row Adagrad are empty for plain steps.
+
+    embedding (n_features, width), tiles (n_tiles, dims, 16), bias (n_tiles * 16,),
+    embedding_squares (n_features,), weight_squares and bias_squares (n_tiles * 16,).
+    """
+
+    embedding: NDArray[np.float32]
+    tiles: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    embedding_squares: NDArray[np.float32]
+    weight_squares: NDArray[np.float32]
+    bias_squares: NDArray[np.float32]
+
+
+class Room(NamedTuple):
+    """What a block leaves between its parts, one row a text, and what the parts work in.
+
+    The mean embeddings (n_block, width), the gradients with respect to the logits (n_block,
+    n_tiles * 16) and to the mean embeddings (n_block, width), the losses (n_block,) float64.
+
+    Threads share the rest, of which each has the place of its first text or tile: logits and listed
+    (n_block / TEXTS, n_classes), sums (n_block, dims, 16); product (n_tiles, dims, 16), sizes
+    (n_tiles, n_block), lanes (n_tiles, 3, 16). Places that no thread begins at stay untouched, and
+    take no memory.
+    """
+
+    hidden: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    back: NDArray[np.float32]
+    value: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    listed: NDArray[np.float64]
+    sums: NDArray[np.float32]
+    product: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    lanes: NDArray[np.float32]
+
+
+def block_room(n_block: int, n_classes: int, weights: Weights) -> Room:
+    """Return the room for blocks of `n_block` texts, a multiple of `TEXTS`.
+
+    Examples
+    --------
+    >>> empty = np.zeros(0, np.float32)
+    >>> tiles = np.zeros((3, 4, 16), np.float32)
+    >>> room = block_room(8, 40, Weights(np.zeros((9, 16)), tiles, np.zeros(48), *[empty] * 3))
+    >>> room.hidden.shape, room.gradient.shape, room.logits.shape
+    ((8, 16), (8, 48), (2, 40))
+    """
+    width, (n_tiles, dims, _) = weights.embedding.shape[1], weights.tiles.shape
+    parts = n_block // TEXTS, n_classes
+    return Room(
+        aligned(n_block, width),
+        aligned(n_block, n_tiles * LANES),
+        aligned(n_block, width),
+        np.zeros(n_block),
+        np.zeros(parts, np.float32),
+        np.zeros(parts),
+        np.zeros((n_block, dims, LANES), np.float32),
+        np.zeros((n_tiles, dims, LANES), np.float32),
+        np.zeros((n_tiles, n_block), np.float32),
+        np.zeros((n_tiles, 3, LANES), np.float32),
+    )
