@@ -404,7 +404,7 @@ def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
     texts = ["First Row", odd, "ΣΑΣ", odd, "", "last"]
     options = TextOptions()
     for form in (texts, Texts.of(texts)):
-        data, starts, ends = chunks._encoded(0, form, options)
+        data, starts, ends, _ = chunks._folded(0, form, options, chunks._Room())
         parts = [data[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
         assert parts == [chunks.normalised(text, 0, options) for text in texts]
 
@@ -412,4 +412,4 @@ def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
 def test_half_a_surrogate_pair_is_named_by_its_row() -> None:
     """The row that cannot be encoded is named, although rows are encoded together."""
     with pytest.raises(ValueError, match="row 7: the text holds"):
-        chunks._encoded(5, ["fine", "also", "bad \ud800", "fine"], TextOptions())
+        chunks._utf8(5, ["fine", "also", "bad \ud800", "fine"], TextOptions())
