@@ -8,13 +8,12 @@ in plain Python, and the tests hold the two to identical numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.common import EXACT, jit
 from eitheror._kernels.simd import load_word, prefetch
 
 __all__ = [
@@ -50,16 +49,11 @@ _ENDS = np.uintp(0b111000110)
 _AHEAD = 12  # hashes between asking for a place of the table and looking there
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_jit = jit(EXACT, bare=True)
+_part = jit(EXACT, part=True)
 
 
-def _jit(function: _Function) -> _Function:
-    # No arrays are made here, and nothing of Numba's memory is needed: see `common.jit`.
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
-    return cast(_Function, compiled)
-
-
-@_jit
+@_part
 def _mix(h: Any) -> Any:
     # MurmurHash3's 64-bit finaliser: every input bit reaches every output bit.
     h = (h ^ (h >> _S33)) * _MIX_1
@@ -67,7 +61,7 @@ def _mix(h: Any) -> Any:
     return h ^ (h >> _S33)
 
 
-@_jit
+@_part
 def _bucket(h: Any, n_buckets: Any) -> Any:
     # Multiply and shift instead of a division: the high half of (32 bits of hash) * n_buckets.
     return np.uintp(((_mix(h) >> _S32) * n_buckets) >> _S32)
@@ -150,7 +144,7 @@ def scan(
     return int(n)
 
 
-@_jit
+@_part
 def _ascii_tokens(
     data: Any, begin: Any, end: Any, classes: Any, starts: Any, ends: Any, n: Any
 ) -> Any:
@@ -201,7 +195,7 @@ def _wide_tokens(
     return n
 
 
-@_jit
+@_part
 def _hash(data: Any, start: Any, end: Any) -> Any:
     # FNV-1a by eight bytes, without a branch but for long words: bytes of 0 behind the end of the
     # word only multiply by the prime, which its inverse modulo 2^64 undoes.
@@ -215,7 +209,7 @@ def _hash(data: Any, start: Any, end: Any) -> Any:
     return _eight_more(h, word) * _UNDO[missing]
 
 
-@_jit
+@_part
 def _eight_more(h: Any, word: Any) -> Any:
     for _ in range(8):
         h = (h ^ (word & _BYTE)) * _PRIME
@@ -366,7 +360,7 @@ def count(
         begin = end
 
 
-@_jit
+@_part
 def _ngrams(
     ids: Any, begin: Any, end: Any, hashes: Any, word_ngrams: Any, table: Any, out: Any, n: Any
 ) -> Any:

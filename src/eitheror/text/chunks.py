@@ -54,7 +54,7 @@ __all__ = [
 MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
 _CHUNK = 1 << 20  # characters
 _LARGE_PAGE = 1 << 21
-_SLAB = 1 << 21  # numbers
+_SLAB = 1 << 20  # numbers
 _BEHIND = 8  # bytes that the scanner may read behind the text
 _PRIVATE = (
     {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}

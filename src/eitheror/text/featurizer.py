@@ -132,8 +132,9 @@ class Featurizer:
             If a text holds half a surrogate pair, which is no character.
         """
         n_jobs = n_threads(n_jobs)
-        read = partial(read_chunk, options=options, scratch=local())
-        chunks = in_threads(read, split_chunks(texts), n_jobs)
+        chunks = in_threads(
+            partial(read_chunk, options=options, scratch=local()), split_chunks(texts), n_jobs
+        )
         words, word_rows, buckets = learned(chunks, options, n_jobs)
         featurizer = cls(options, *words, buckets, None)
         _ = featurizer._bucket_rows  # made once, before several threads ask for it
