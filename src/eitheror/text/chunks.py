@@ -10,12 +10,10 @@ import ctypes
 import mmap
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from numbers import Integral
 from threading import local
@@ -56,9 +54,7 @@ _CHUNK = 1 << 20  # characters
 _LARGE_PAGE = 1 << 21
 _SLAB = 1 << 20  # numbers
 _BEHIND = 8  # bytes that the scanner may read behind the text
-_PRIVATE = (
-    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-)
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _LARGE_TABLE = 1 << 19
 _LARGE = 1 << 22  # features
 _SHORT = np.uint16(0xFFFF)

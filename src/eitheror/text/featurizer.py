@@ -370,10 +370,7 @@ class Featurizer:
         )
         n_subwords = np.diff(chunk.subword_ends, prepend=0)
         return (
-            len(n_words) * self._bias
-            + len(chunk.ids)
-            + n_ngrams
-            + int(chunk.counts @ n_subwords)
+            len(n_words) * self._bias + len(chunk.ids) + n_ngrams + int(chunk.counts @ n_subwords)
         )
 
     def _fill(
