@@ -24,7 +24,7 @@ __all__ = ["fasttext_pieces", "is_utf8", "line_bounds", "text_pieces"]
 
 _WINDOWS: Final = (16, 128)  # bytes that the name of a label and what ends it may take
 _LONGEST_PREFIX: Final = 32
-_PART: Final = 1 << 16
+_PART: Final = 1 << 16  # bytes looked at together
 _GAP: Final = 3  # signs of white space before a label or the text
 _ENDS: Final = np.zeros(256, dtype=bool)
 _ENDS[[ord(c) for c in SPACE + "\n"]] = True
@@ -163,11 +163,8 @@ def _pairs(signs: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> int:
     n, last = 0, min(len(prefix), 2) - 1
     for start in range(0, len(signs) - last, _PART):  # in parts that stay in the cache
         part = signs[start : start + _PART + last]
-        n += int(
-            np.count_nonzero(
-                (part[: len(part) - last] == prefix[0]) & (part[last:] == prefix[last])
-            )
-        )
+        here = (part[: len(part) - last] == prefix[0]) & (part[last:] == prefix[last])
+        n += int(np.count_nonzero(here))
     return n
 
 
