@@ -48,6 +48,7 @@ __all__ = [
     "n_threads",
     "normalised",
     "read_chunk",
+    "scan_chunk",
     "split_chunks",
     "vocabulary",
 ]
@@ -66,6 +67,9 @@ RawChunk = tuple[int, Sequence[str]]  # number of the first row, the rows' texts
 Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
 Encoded = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
+Scanned = tuple[
+    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int64]
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,17 +141,28 @@ class Table:
         self.add(known)
 
 
-def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
-    """Tokenise the rows of a chunk and number its words by first occurrence."""
-    tokens = native("tokens")
+def scan_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Scanned:
+    """Tokenise the rows of a chunk: their bytes; each token's place, bytes and hash; row ends.
+
+    The tokens' arrays are those of `scratch`, good until the next chunk of the thread.
+    """
     first, texts = raw
     data, row_starts, row_ends = _encoded(first, texts, options)
     size = int((row_ends - row_starts).sum())
     starts, lengths, hashes = _token_arrays(size, scratch)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
-    n = tokens.scan(data, row_starts, row_ends, classes, starts, lengths, hashes, token_ends)
-    ids, firsts = Table().add(hashes[:n])
+    n = native("tokens").scan(
+        data, row_starts, row_ends, classes, starts, lengths, hashes, token_ends
+    )
+    return data, starts[:n], lengths[:n], hashes[:n], token_ends
+
+
+def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
+    """Tokenise the rows of a chunk and number its words by first occurrence."""
+    tokens = native("tokens")
+    data, starts, lengths, hashes, token_ends = scan_chunk(raw, options, scratch)
+    ids, firsts = Table().add(hashes)
     starts, lengths = starts[firsts], lengths[firsts]
     ends = np.zeros(len(firsts), dtype=np.int64)
     buckets = np.empty(0, dtype=np.int32)
@@ -353,22 +368,21 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
         raise TypeError("one str came; a list of texts was expected: write [text]")
     if isinstance(texts, Texts):
         return _split_buffers(texts, first_row)
-    rows = list(texts)
-    chunks: list[RawChunk] = []
-    first = size = 0
-    for row, text in enumerate(rows):
+    rows = texts if isinstance(texts, list) else list(texts)
+    for row, text in () if set(map(type, rows)) <= {str} else enumerate(rows):
         if not isinstance(text, str):
             raise TypeError(
                 f"row {first_row + row}: {text!r:.80} is a {type(text).__name__}; a text (str) "
                 "was expected"
             )
-        size += len(text)
-        if size >= _CHUNK:
-            chunks.append((first_row + first, rows[first : row + 1]))
-            first, size = row + 1, 0
-    if first < len(rows) or not chunks:
-        chunks.append((first_row + first, rows[first:]))
-    return chunks
+    sizes = np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
+    bounds, done = [0], 0
+    while bounds[-1] < len(rows):  # a chunk ends with the row that makes it large enough
+        bounds.append(min(int(np.searchsorted(sizes, done + _CHUNK)) + 1, len(rows)))
+        done = int(sizes[bounds[-1] - 1])
+    if len(bounds) <= 2:
+        return [(first_row, rows)]
+    return [(first_row + a, rows[a:b]) for a, b in pairwise(bounds)]
 
 
 def _split_buffers(texts: Texts, first_row: int) -> list[RawChunk]:
