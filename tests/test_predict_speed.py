@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eitheror.cli._predict import ranked_columns
+from eitheror.cli._answer import ranked_columns
 from eitheror.decide import ExpectedF1
 from eitheror.labels import Labels, tags
 from eitheror.model import LinearParameters, Model, SparseWeight, load

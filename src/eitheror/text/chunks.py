@@ -11,14 +11,13 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from mmap import mmap
 from numbers import Integral
 from threading import local
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import normalize
 
 import numpy as np
@@ -29,6 +28,9 @@ from eitheror._kernels.rows import expand
 from eitheror._kernels.tokens_plain import character_classes
 from eitheror.text.options import TextOptions
 from eitheror.text.sequence import Texts
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = [
     "MAX_WORD_BYTES",
@@ -430,6 +432,8 @@ def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> li
     """Results of `work` on each item, in order, from at most `n_jobs` threads."""
     if n_jobs == 1 or len(items) == 1:
         return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # not for a few lines
+
     with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
         return list(threads.map(work, items))
 
@@ -468,6 +472,8 @@ def _one_after_the_other(work: Callable[[_T], _R], items: list[_T], n_jobs: int)
         while items:
             yield work(items.pop())
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
         waiting: deque[Future[_R]] = deque()
         while items or waiting:
