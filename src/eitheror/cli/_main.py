@@ -58,6 +58,8 @@ def _run(words: list[str]) -> int:
         from eitheror.cli._app import run
 
         return run(words)
+    if "numpy" not in sys.modules:  # its threads look for work for long, in the way of ours
+        os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     from eitheror.cli._answer import answer
 
     return answer(**said)

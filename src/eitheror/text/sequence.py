@@ -100,15 +100,23 @@ class Texts(Sequence[str]):
     def joined(self) -> Piece:
         """Return one buffer, and where in it each text begins and ends.
 
-        It is the stretch of the buffer that the texts share where they take up most of it.
+        It is made of the stretches of the buffers that the texts lie in, where they take up most of
+        them.
         """
         lengths = self.ends - self.starts
         size = int(lengths.sum())
-        if len(self) and (self.which == self.which[0]).all():
-            begin, end = int(self.starts.min()), int(self.ends.max())
-            if end - begin <= 2 * size:
-                data = self.buffers[self.which[0]][begin:end]
-                return data, self.starts - begin, self.ends - begin
+        bounds = [0, *(np.flatnonzero(np.diff(self.which)) + 1).tolist(), len(self)]
+        if len(self) and len(bounds) - 1 <= len(self.buffers):
+            begins = np.minimum.reduceat(self.starts, bounds[:-1])
+            stops = np.maximum.reduceat(self.ends, bounds[:-1])
+            if (stops - begins).sum() <= 2 * size:
+                which = self.which[bounds[:-1]]
+                spans = zip(which.tolist(), begins.tolist(), stops.tolist(), strict=True)
+                parts = [self.buffers[i][begin:stop] for i, begin, stop in spans]
+                places = np.cumsum(stops - begins) - stops  # where each buffer itself would begin
+                shift = np.repeat(places, np.diff(bounds))
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                return data, self.starts + shift, self.ends + shift
         ends = np.cumsum(lengths)
         return b"".join(self._spans(slice(None))), ends - lengths, ends
 
