@@ -46,9 +46,9 @@ def find_rows(
             n += np.uintp(1)
         # First where all words and n-grams of the row stand in the tables, then what stands there.
         for i in range(begin, end):
-            place = np.intp(_mix(hashes[np.uintp(i)]) & mask)
-            prefetch(keys, place)
-            prefetch(slots, place)
+            first = np.intp(_mix(hashes[np.uintp(i)]) & mask)
+            prefetch(keys, first)
+            prefetch(slots, first)
         last = n + np.uintp(end - begin)
         if word_ngrams > 1:
             for i in range(begin, end):
