@@ -190,6 +190,65 @@ def test_what_others_may_write_to_is_not_run(folder: Path) -> None:
     assert (0, 1) == uses()
 
 
+def test_where_nothing_can_be_kept_numbas_cache_serves(folder: Path) -> None:
+    """A kernel that the next process would have to compile again is not compiled here."""
+    (file,) = folder.iterdir()
+    file.unlink()
+    folder.chmod(0o775)
+    kernel = Kernel("tokens", "weigh")
+    kernel(*arguments())
+    assert [kernel._real_run] == list(kernel._known.values())
+
+
+def test_a_file_that_cannot_be_loaded_is_left_to_numba(folder: Path) -> None:
+    """It is whole and current, so that a new one would be no better."""
+    (file,) = folder.iterdir()
+    _, head, code = file.read_bytes().split(b"\n", 2)
+    wrong = [{"returns": "numba"}, {"returns": "int32"}, {"symbol": "none"}, {"needs": 1}]
+    for words in wrong:
+        whole = signed(json.loads(head) | words, code)
+        file.write_bytes(whole)
+        assert (0, 0) == uses()
+        assert whole == file.read_bytes()
+
+
+def test_a_kernel_that_cannot_be_kept_is_compiled_for_it_once(folder: Path) -> None:
+    """It returns a type that the store does not know; the file says so, and has no code."""
+    value = Kernel("elementary", "exp32")(np.float32(1))
+    assert value == pytest.approx(np.e)
+    (file,) = folder.glob("elementary.*")
+    _, head, code = file.read_bytes().split(b"\n", 2)
+    assert b"" == code
+    assert "numba" == json.loads(head)["returns"]
+    mark = file.stat().st_ino
+    Kernel("elementary", "exp32")(np.float32(1))
+    assert mark == file.stat().st_ino
+
+
+def test_another_numba_writes_over_the_old_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings count like its version: what it makes is another kernel, in the same place."""
+    for setting in ("", "1"):
+        monkeypatch.setenv("NUMBA_NO_SUCH_SETTING", setting)
+        store._compiler.cache_clear()
+        assert (1, 0) == uses()
+        assert (0, 1) == uses()
+        assert 1 == len(list(folder.iterdir()))
+    store._compiler.cache_clear()
+
+
+def test_a_process_older_than_the_sources_keeps_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have imported others than those that its kernels would be filed under."""
+    (file,) = folder.iterdir()
+    file.unlink()
+    monkeypatch.setattr(native, "_STARTED", (store._HERE / "native.py").stat().st_ctime)
+    assert (0, 0) == uses()
+    assert [] == list(folder.iterdir())
+
+
 def test_code_whose_names_are_missing_is_not_loaded(folder: Path) -> None:
     """LLVM would end the process: names are looked for before."""
     found = store.read("tokens", "weigh", "i8[1],i4[1],i4[1],f4[1],f4[1],f4[1]")
@@ -214,6 +273,12 @@ def test_switched_off_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPa
     """EITHEROR_NATIVE=0 leaves all to Numba."""
     monkeypatch.setenv("EITHEROR_NATIVE", "0")
     assert (0, 0) == uses()
+
+
+def test_bounds_are_checked_by_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks Numba to check indices gets its errors."""
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    assert not supported()
 
 
 def test_kernels_that_make_arrays_are_left_to_numba(folder: Path) -> None:

@@ -9,7 +9,8 @@ more.
 
 Whatever is out of the ordinary goes to the real kernel: another platform than those on which this
 was tried (Linux on x86-64), arrays that are not C-contiguous, other types than those below, kernels
-that need more than the C library, Numba's compiler switched off, ``EITHEROR_NATIVE=0``.
+that need more than the C library, Numba's compiler switched off or told to check bounds, a llvmlite
+or Numba without what is used here, no folder to keep a kernel in, ``EITHEROR_NATIVE=0``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ctypes
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,6 +54,10 @@ _RETURNED: dict[str, Any] = {
 }
 _DONE = (0, -2)  # Numba's codes of a value and of None
 _LARGEST = 2**63
+_STARTED = time.time()
+_LEFT_TO_NUMBA = "numba"
+# Numba's own kernels tell what is wrong with an index, ours cannot.
+_OTHERWISE = ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")
 
 
 @dataclass
@@ -73,11 +79,12 @@ def supported() -> bool:
     return (
         sys.platform == "linux"
         and os.uname().machine == "x86_64"
-        and os.path.exists(__file__)  # not in an archive: the sources are part of a kernel's name
+        and __file__.endswith(".py")  # the sources are part of a kernel's name,
+        and os.path.exists(__file__)  # which are not there in an archive
         and sys.implementation.name == "cpython"
         and ctypes.sizeof(ctypes.c_void_p) == 8
         and os.environ.get("EITHEROR_NATIVE", "1") != "0"
-        and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+        and all(os.environ.get(name, "0") == "0" for name in _OTHERWISE)
         and not os.path.exists(".numba_config.yaml")  # Numba's settings in a file
     )
 
@@ -173,26 +180,35 @@ class Kernel:
         return self.real(*args)
 
     def _find(self, signature: str, args: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
-        from eitheror._kernels import store  # not for a few lines, which need no kernel
-
         if not supported():
             return self._real_run
-        where = self.module, self.name, signature
-        found = store.read(*where)
-        run = None if found is None else self._caller(found[1], args)
-        if found is not None and run is not None:
-            counts.loaded += 1
-            counts.folders.add(found[0])
-            return run
         try:
-            stored = _compiled(self.real, args, store.identity(*where))
+            return self._kept(signature, args) or self._real_run
         except Exception:  # Numba says what is wrong, or does it in its own way
             return self._real_run
-        run = None if stored is None else self._caller(stored, args)
-        if stored is None or run is None:
-            return self._real_run
-        folder = store.write(*where, stored)
-        if folder is not None:
+
+    def _kept(
+        self, signature: str, args: tuple[Any, ...]
+    ) -> Callable[[tuple[Any, ...]], Any] | None:
+        """Return the machine code's function; None where Numba's own cache serves better."""
+        from eitheror._kernels import store  # not for a few lines, which need no kernel
+
+        where = self.module, self.name, signature
+        found = store.read(*where)
+        if found is not None:
+            run = self._caller(found[1], args)
+            if run is not None:
+                counts.loaded += 1
+                counts.folders.add(found[0])
+            return run
+        if not any(store.writable()):
+            return None
+        stored = _compiled(self.real, args, store.identity(*where))
+        if stored is None:
+            return None
+        run = self._caller(stored, args)
+        folder = store.write(*where, stored) if store.unchanged_since(_STARTED) else None
+        if run is not None and folder is not None:
             counts.made += 1
             counts.folders.add(folder)
         return run
@@ -273,16 +289,16 @@ def _machine() -> Any:
 
 
 def _load(stored: Stored) -> int | None:
-    """Return the address of a kernel; None if the process lacks what its code needs.
+    """Return the address of a kernel; None if it is left to Numba, or the process lacks a name.
 
     LLVM ends the process if a name is missing, so every name is looked for first.
     """
     import llvmlite.binding as llvm
 
-    machine = _machine().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     if stored.returns not in _RETURNED or not all(map(llvm.address_of_symbol, stored.needs)):
         return None
+    machine = _machine().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(stored.code))
     engine.finalize_object()
     address = int(engine.get_function_address(stored.symbol))
@@ -291,9 +307,13 @@ def _load(stored: Stored) -> int | None:
 
 
 def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> Stored | None:
-    """Compile a kernel for these arguments; None if its code would need Numba when it runs."""
+    """Compile a kernel for these arguments; None if it is not bare.
+
+    One that turns out to need more than the C library is kept without code: it is not tried again.
+    """
     import numba
     from numba.core import compiler
+    from numba.core.compiler_lock import global_compiler_lock
 
     from eitheror._kernels.store import Stored
 
@@ -304,29 +324,33 @@ def _compiled(kernel: Any, args: tuple[Any, ...], identity: str) -> Stored | Non
     made.targetdescr.options.parse_as_flags(flags, made.targetoptions)
     flags = made._customize_flags(flags)
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    found = compiler.compile_extra(
-        made.targetdescr.typing_context,
-        made.targetdescr.target_context,
-        kernel.py_func,
-        tuple(map(numba.typeof, args)),
-        None,
-        flags,
-        {},
-        pipeline_class=made.pipeline_class,
-    )
+    with global_compiler_lock:
+        found = compiler.compile_extra(
+            made.targetdescr.typing_context,
+            made.targetdescr.target_context,
+            kernel.py_func,
+            tuple(map(numba.typeof, args)),
+            None,
+            flags,
+            {},
+            pipeline_class=made.pipeline_class,
+        )
     returned = found.signature.return_type
     pair = isinstance(returned, numba.types.UniTuple) and returned.count == 2
     word = " ".join([str(returned.dtype)] * 2) if pair else str(returned)
     code = bytes(found.library._get_compiled_object())
     needs = undefined(code)
     if word not in _RETURNED or not all(map(_common, needs)):
-        return None
+        return Stored(identity, "", [], _LEFT_TO_NUMBA, b"")
     return Stored(identity, found.fndesc.llvm_func_name, needs, word, code)
 
 
 def _common(name: str) -> bool:
-    """Whether a name is in any process, as those of the C library; Numba's and Python's are not."""
-    return not name.startswith(("Py", "_Py")) and hasattr(ctypes.CDLL(None), name)
+    """Whether a name is in any process, as those of the C library.
+
+    Python's are not, nor are those of Intel's vector library, which Numba brings with it.
+    """
+    return not name.startswith(("Py", "_Py", "__svml")) and hasattr(ctypes.CDLL(None), name)
 
 
 def undefined(code: bytes) -> list[str]:

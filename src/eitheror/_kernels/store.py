@@ -21,7 +21,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["Stored", "folders", "identity", "read", "write"]
+__all__ = ["Stored", "folders", "identity", "read", "unchanged_since", "writable", "write"]
 
 _FORMAT = b"eitheror kernel 1 "
 _HERE = Path(__file__).parent
@@ -43,7 +43,8 @@ class Stored:
     needs : list of str
         Names that the object file does not define.
     returns : str
-        Type of the value: "none", "int64", "uint64", "float64", or "int64 int64" for two numbers.
+        Type of the value: "none", "int64", "uint64", "float64", or "int64 int64" for two numbers;
+        "numba" where the code cannot run without Numba, and is not kept.
     code : bytes
         An ELF object file.
     """
@@ -81,11 +82,15 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+def unchanged_since(start: float) -> bool:
+    """Whether the sources that a process has imported since `start` are those of the digest."""
+    return all(file.stat().st_ctime < start for file in _HERE.glob("*.py"))
+
+
 @lru_cache(1)
 def _compiler() -> str:
-    """Return Numba's version and settings, llvmlite's version, Python's, and the processor."""
+    """Return Numba's version and settings, and llvmlite's version."""
     import llvmlite
-    import llvmlite.binding as llvm
 
     spec = find_spec("numba")  # where Numba is; it is not imported
     assert spec is not None
@@ -96,10 +101,17 @@ def _compiler() -> str:
         for name, value in sorted(os.environ.items())
         if name.startswith("NUMBA_") and name not in _NO_MATTER
     }
+    numba = f"numba {hashlib.sha256(version).hexdigest()} {json.dumps(settings)}"
+    return f"{numba} llvmlite {llvmlite.__version__}"
+
+
+@lru_cache(1)
+def _machine() -> str:
+    """Return Python's version, the platform, and the processor with its features."""
+    import llvmlite.binding as llvm
+
     return " ".join(
         (
-            f"numba {hashlib.sha256(version).hexdigest()} {json.dumps(settings)}",
-            f"llvmlite {llvmlite.__version__}",
             f"{sys.implementation.cache_tag} {sys.platform} {os.uname().machine}",
             llvm.get_host_cpu_name(),
             llvm.get_host_cpu_features().flatten(),
@@ -109,12 +121,12 @@ def _compiler() -> str:
 
 def identity(module: str, name: str, signature: str) -> str:
     """Return all that the code of a kernel depends on."""
-    return f"{module}.{name}({signature}) {_sources()} {_compiler()}"
+    return f"{module}.{name}({signature}) {_sources()} {_compiler()} {_machine()}"
 
 
 def _file(module: str, name: str, signature: str) -> str:
-    """Return a file's name; after a change of the sources, the old file is written over."""
-    mark = hashlib.sha256(f"{signature} {_compiler()}".encode()).hexdigest()[:24]
+    """Return a file's name; a new version of the sources or of Numba writes over the old file."""
+    mark = hashlib.sha256(f"{signature} {_machine()}".encode()).hexdigest()[:24]
     return f"{module}.{name}-{mark}.kernel"
 
 
@@ -151,18 +163,25 @@ def _parsed(data: bytes) -> Stored | None:
         return None
 
 
+def writable() -> Iterator[Path]:
+    """Yield the folders that take kernels and are read; they are made where they are missing."""
+    for folder in folders():
+        with suppress(OSError):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o755, exist_ok=True)
+            if _ours(folder.stat()) and os.access(folder, os.W_OK | os.X_OK):
+                yield folder
+
+
 def write(module: str, name: str, signature: str, stored: Stored) -> Path | None:
     """Keep a kernel in the first folder that takes it, which is returned; None where none does."""
     words = {key: value for key, value in vars(stored).items() if key != "code"}
     rest = json.dumps(words).encode() + b"\n" + stored.code
     data = _FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
-    for folder in folders():
+    for folder in writable():
         with suppress(OSError):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o755, exist_ok=True)
-            if _ours(folder.stat()):
-                _write(folder / _file(module, name, signature), data)
-                return folder
+            _write(folder / _file(module, name, signature), data)
+            return folder
     return None
 
 
