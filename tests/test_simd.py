@@ -62,6 +62,18 @@ def test_a_vector_may_begin_anywhere(place: int) -> None:
     assert out[[0, 17, 18, 19]].tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("place", [0, 1, 7])
+def test_a_word_is_eight_bytes_the_first_lowest(place: int) -> None:
+    """`load_word` reads from any position."""
+
+    @numba.njit
+    def word(data: NDArray[np.uint8], place: int) -> Any:
+        return simd.load_word(data, place)
+
+    data = np.arange(200, 216, dtype=np.uint8)
+    assert int.from_bytes(data[place : place + 8].tobytes(), "little") == word(data, place)
+
+
 @pytest.mark.parametrize("dim", [1, 10, 16, 17, 50, 64, 65, 100, 128, 300, 1000])
 def test_layouts_hold_the_row_in_whole_vectors(dim: int) -> None:
     """Rows are whole vectors that begin at cache lines, and padding is a fourth at most."""

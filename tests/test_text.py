@@ -104,6 +104,56 @@ def test_threads_do_not_change_a_byte(options, monkeypatch):
         assert rows == other.transform(texts, n_jobs=n_jobs)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2, 5])
+def test_rows_that_are_gathered_stand_in_order(n_jobs):
+    """Rows of all items follow each other, however late or few they are; the items are gone."""
+    sizes = np.random.default_rng(n_jobs).integers(0, 9, 40)
+    rooms = []
+
+    def fill(size, room):
+        rooms.append(room)
+        row_ends, features = np.arange(1, size + 1), np.arange(size, dtype=np.int32)
+        if room is None:
+            return row_ends, features, None
+        room[:size] = features
+        return row_ends, room[:size], None
+
+    items = sizes.tolist()
+    row_ends, features = chunks.gathered(fill, items, n_jobs, sizes.sum(), 2 * sizes.sum())
+    assert [] == items
+    assert np.arange(1, sizes.sum() + 1).tolist() == row_ends.tolist()
+    assert [n for size in sizes for n in range(size)] == features.tolist()
+    assert n_jobs > 1 or all(room is not None for room in rooms)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_an_error_of_one_item_ends_the_gathering(n_jobs):
+    """What goes wrong in one thread is raised, and the others do not wait for it."""
+
+    def fill(item, room):
+        if item == 3:
+            raise MemoryError("no room for item 3")
+        return np.ones(1, np.int64), np.zeros(1, np.int32), None
+
+    with pytest.raises(MemoryError, match="no room for item 3"):
+        chunks.gathered(fill, list(range(20)), n_jobs, 20, 20)
+
+
+@given(st.lists(st.integers(0, 3) | st.integers(65_530, 65_540) | st.integers(0, 2**32 - 1)))
+def test_counts_fall_and_ties_stay_as_they_are(counts):
+    """The order of falling counts is that of a stable sort, for small and for large counts."""
+    expected = sorted(range(len(counts)), key=lambda i: -counts[i])
+    assert expected == chunks._falling(np.array(counts, dtype=np.uint32)).tolist()
+
+
+@settings(deadline=None)
+@given(words=st.lists(st.text("aß", min_size=1, max_size=40), max_size=8))
+def test_a_long_word_is_one_token(words):
+    """Words of any length, in ASCII or beyond, are found and told from each other."""
+    expected = list(dict.fromkeys(sorted(words, key=lambda word: -words.count(word))))
+    assert expected == _words_of(" ".join(words))
+
+
 def test_chunks_do_not_change_a_byte(monkeypatch):
     """Where the texts are cut into chunks does not show in the result."""
     texts = [f"text number {i} of {i % 7} with word{i * i % 1001}" for i in range(3000)]
@@ -405,7 +455,7 @@ def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
     texts = ["First Row", odd, "ΣΑΣ", odd, "", "last"]
     options = TextOptions()
     for form in (texts, Texts.of(texts)):
-        data, starts, ends = chunks._encoded(0, form, options)
+        data, starts, ends, _ = chunks._folded(0, form, options, chunks._Room())
         parts = [data[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
         assert parts == [chunks.normalised(text, 0, options) for text in texts]
 
@@ -425,4 +475,4 @@ def test_texts_of_many_buffers_join_as_they_are(pieces, rows):
 def test_half_a_surrogate_pair_is_named_by_its_row() -> None:
     """The row that cannot be encoded is named, although rows are encoded together."""
     with pytest.raises(ValueError, match="row 7: the text holds"):
-        chunks._encoded(5, ["fine", "also", "bad \ud800", "fine"], TextOptions())
+        chunks._utf8(5, ["fine", "also", "bad \ud800", "fine"], TextOptions())

@@ -19,6 +19,7 @@ position is checked.
 | `total(a)` | sum of a: the parts in order, then sixteen partial sums in halves |
 | `dot(a, b)` | total of a * b |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
+| `load_word(data, place)` | the bytes data[place : place + 8] as one number, the first lowest |
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "larger",
     "largest",
     "load",
+    "load_word",
     "prefetch",
     "store",
     "total",
@@ -249,6 +251,19 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
         return _fold(builder, builder.fadd, sums)
 
     return types.float32(a, b), generate
+
+
+@_intrinsic
+def load_word(typing: Any, data: Any, place: Any) -> Any:
+    """Return eight bytes from a flat position on as one number, the first byte lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _address(context, builder, signature.args[0], args[0], args[1])
+        word = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(data, types.intp), generate
 
 
 @_intrinsic

@@ -8,16 +8,26 @@ in plain Python, and the tests hold the two to identical numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.simd import prefetch
+from eitheror._kernels.common import EXACT, jit
+from eitheror._kernels.simd import load_word, prefetch
 
-__all__ = ["combine", "count", "fill", "intern", "scan", "subwords", "weigh"]
+__all__ = [
+    "combine",
+    "copy_runs",
+    "count",
+    "fill",
+    "fold",
+    "intern",
+    "scan",
+    "subwords",
+    "tally",
+    "weigh",
+]
 
 # The same numbers as in eitheror._kernels.tokens_plain.
 _BASIS = np.uint64(0xCBF29CE484222325)
@@ -26,20 +36,24 @@ _SUBWORD_BASIS = np.uint64(0x84222325CBF29CE4)
 _JOIN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
+_S8 = np.uint64(8)
 _S32 = np.uint64(32)
 _S33 = np.uint64(33)
+_BYTE = np.uint64(0xFF)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+# For n = 0 to 7: the prime to the power of -n, modulo 2^64.
+_UNDO = np.array([pow(int(_PRIME), -n, 1 << 64) for n in range(8)], np.uint64)
+# Bits 3 * (class before) + class; see `_ascii_tokens`.
+_BEGINS = np.uintp(0b101101100)
+_ENDS = np.uintp(0b111000110)
+_AHEAD = 12  # hashes between asking for a place of the table and looking there
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_jit = jit(EXACT, bare=True)
+_part = jit(EXACT, part=True)
 
 
-def _jit(function: _Function) -> _Function:
-    # No arrays are made here, and nothing of Numba's memory is needed: see `common.jit`.
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
-    return cast(_Function, compiled)
-
-
-@_jit
+@_part
 def _mix(h: Any) -> Any:
     # MurmurHash3's 64-bit finaliser: every input bit reaches every output bit.
     h = (h ^ (h >> _S33)) * _MIX_1
@@ -47,7 +61,7 @@ def _mix(h: Any) -> Any:
     return h ^ (h >> _S33)
 
 
-@_jit
+@_part
 def _bucket(h: Any, n_buckets: Any) -> Any:
     # Multiply and shift instead of a division: the high half of (32 bits of hash) * n_buckets.
     return np.uintp(((_mix(h) >> _S32) * n_buckets) >> _S32)
@@ -70,69 +84,160 @@ def _decode(data: Any, pos: Any) -> Any:
 
 
 @_jit
+def fold(
+    data: NDArray[np.uint8],
+    row_starts: NDArray[np.int64],
+    row_ends: NDArray[np.int64],
+    lowercase: bool,
+    out: NDArray[np.uint8],
+    wide: NDArray[np.uint8],
+) -> int:
+    """Copy the rows one after the other, A to Z as small letters if asked; returns the bytes.
+
+    `wide[row]` is 128 for a row with characters beyond ASCII, which stay as they are, else 0.
+    """
+    n = np.uintp(0)
+    for row in range(len(row_starts)):
+        begin = np.uintp(row_starts[row])
+        size = np.uintp(row_ends[row]) - begin
+        seen = np.uint8(0)
+        for i in range(size):
+            byte = data[begin + np.uintp(i)]
+            seen |= byte
+            if lowercase:
+                byte += np.uint8(np.uint8(byte - np.uint8(65)) < np.uint8(26)) << np.uint8(5)
+            out[n + np.uintp(i)] = byte
+        wide[row] = seen & np.uint8(128)
+        n += size
+    return int(n)
+
+
+@_jit
 def scan(
     data: NDArray[np.uint8],
     row_starts: NDArray[np.int64],
     row_ends: NDArray[np.int64],
+    wide: NDArray[np.uint8],
     classes: NDArray[np.uint8],
     starts: NDArray[np.int64],
-    lengths: NDArray[np.int32],
+    ends: NDArray[np.int64],
     hashes: NDArray[np.uint64],
     token_ends: NDArray[np.int64],
 ) -> int:
     """Split each row's bytes into tokens; returns how many.
 
     `classes[code point]` is 0 in a word, 1 between words, 2 a token by itself; the last entry of
-    `classes` stands for every code point beyond the table. `data` must be valid UTF-8.
+    `classes` stands for every code point beyond the table. `data` must be valid UTF-8 with eight
+    bytes more behind it, `wide` 0 for rows in ASCII, and there must be room for one token more
+    than there are bytes.
     """
     n = np.uintp(0)
-    beyond = np.uintp(len(classes) - 1)
     for row in range(len(row_ends)):
-        pos = np.uintp(row_starts[row])
-        end = np.uintp(row_ends[row])
-        start = pos
-        h = _BASIS
-        while pos < end:
-            byte = np.uintp(data[pos])
-            width = np.uintp(1)
-            kind = np.uint8(0)
-            if byte < 0x80:
-                kind = classes[byte]
-                if kind == 0:
-                    h = (h ^ np.uint64(byte)) * _PRIME
-                    pos += np.uintp(1)
-                    continue
-            else:
-                width, code = _decode(data, pos)
-                kind = classes[min(code, beyond)]
-                if kind == 0:
-                    for j in range(width):
-                        h = (h ^ np.uint64(data[pos + np.uintp(j)])) * _PRIME
-                    pos += width
-                    continue
+        pos, end = np.uintp(row_starts[row]), np.uintp(row_ends[row])
+        if wide[row]:
+            n = np.uintp(_wide_tokens(data, pos, end, classes, starts, ends, n))
+        else:
+            n = np.uintp(_ascii_tokens(data, pos, end, classes, starts, ends, n))
+        token_ends[row] = n
+    for i in range(n):
+        hashes[np.uintp(i)] = _hash(data, starts[np.uintp(i)], ends[np.uintp(i)])
+    return int(n)
+
+
+@_part
+def _ascii_tokens(
+    data: Any, begin: Any, end: Any, classes: Any, starts: Any, ends: Any, n: Any
+) -> Any:
+    # Without a branch that a word's length decides: both places are written at every byte, and
+    # only a word that begins or ends here is counted. Bit 3 * (class of the byte before) + class
+    # of this one says whether one does: _BEGINS where a byte of a word follows another class and
+    # at each token by itself, _ENDS where another class follows a word and behind such a token.
+    n_ends = n
+    before = np.uintp(1)
+    for i in range(begin, end):
+        kind = np.uintp(classes[np.uintp(data[np.uintp(i)])])
+        turn = np.uintp(3) * before + kind
+        starts[n] = i
+        ends[n_ends] = i
+        n += (_BEGINS >> turn) & np.uintp(1)
+        n_ends += (_ENDS >> turn) & np.uintp(1)
+        before = kind
+    ends[n_ends] = end
+    return n
+
+
+@_jit
+def _wide_tokens(
+    data: Any, begin: Any, end: Any, classes: Any, starts: Any, ends: Any, n: Any
+) -> Any:
+    beyond = np.uintp(len(classes) - 1)
+    pos, start = begin, begin
+    while pos < end:
+        width, code = np.uintp(1), np.uintp(data[pos])
+        if code >= 0x80:
+            width, code = _decode(data, pos)
+        kind = classes[min(code, beyond)]
+        if kind != 0:
             if pos > start:
                 starts[n] = start
-                lengths[n] = pos - start
-                hashes[n] = h
+                ends[n] = pos
                 n += np.uintp(1)
-                h = _BASIS
+            start = pos + width
             if kind == 2:
-                for j in range(width):
-                    h = (h ^ np.uint64(data[pos + np.uintp(j)])) * _PRIME
                 starts[n] = pos
-                lengths[n] = width
-                hashes[n] = h
+                ends[n] = start
                 n += np.uintp(1)
-                h = _BASIS
-            pos += width
-            start = pos
-        if pos > start:
-            starts[n] = start
-            lengths[n] = pos - start
-            hashes[n] = h
+        pos += width
+    if end > start:
+        starts[n] = start
+        ends[n] = end
+        n += np.uintp(1)
+    return n
+
+
+@_part
+def _hash(data: Any, start: Any, end: Any) -> Any:
+    # FNV-1a by eight bytes, without a branch but for long words: bytes of 0 behind the end of the
+    # word only multiply by the prime, which its inverse modulo 2^64 undoes.
+    h = _BASIS
+    pos = np.intp(start)
+    while end - pos > 8:
+        h = _eight_more(h, load_word(data, pos))
+        pos += 8
+    missing = np.uintp(8) - np.uintp(end - pos)
+    word = load_word(data, pos) & (_ALL >> np.uint64(np.uintp(8) * missing))
+    return _eight_more(h, word) * _UNDO[missing]
+
+
+@_part
+def _eight_more(h: Any, word: Any) -> Any:
+    for _ in range(8):
+        h = (h ^ (word & _BYTE)) * _PRIME
+        word >>= _S8
+    return h
+
+
+@_jit
+def copy_runs(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    out: NDArray[np.uint8],
+) -> None:
+    """Copy `lengths[i]` bytes from each start on, one run after the other."""
+    n = np.uintp(0)
+    for i in range(len(starts)):
+        begin = np.uintp(starts[i])
+        for j in range(np.uintp(lengths[i])):
+            out[n] = data[begin + np.uintp(j)]
             n += np.uintp(1)
-        token_ends[row] = n
-    return int(n)
+
+
+@_jit
+def tally(ids: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
+    """Add to `counts` how often each number comes."""
+    for i in range(len(ids)):
+        counts[np.uintp(ids[np.uintp(i)])] += 1
 
 
 @_jit
@@ -154,7 +259,11 @@ def intern(
     """
     mask = np.uint64(len(keys) - 1)
     n = n_known
+    last = len(hashes) - 1
     for i in range(begin, len(hashes)):
+        ahead = np.intp(_mix(hashes[np.uintp(min(i + _AHEAD, last))]) & mask)
+        prefetch(slots, ahead)
+        prefetch(keys, ahead)
         h = hashes[np.uintp(i)]
         place = np.uintp(_mix(h) & mask)
         while slots[place] >= 0 and keys[place] != h:
@@ -228,11 +337,11 @@ def count(
     subwords: NDArray[np.int32],
     word_ngrams: int,
     counts: NDArray[np.uint32],
-    line: NDArray[np.uint64],
+    line: NDArray[np.int32],
 ) -> None:
     """Add to `counts` how often each bucket is hit by the n-grams of the rows.
 
-    `line` is room for some numbers, as many as counters are asked for at a time; a power of two.
+    `line` is room for the n-grams of the longest row.
     """
     begin = np.int64(0)
     for word in range(len(subword_ends)):
@@ -241,27 +350,41 @@ def count(
         begin = subword_ends[word]
     if word_ngrams < 2:
         return
-    many = np.uint64(len(counts))
-    # Counters are far apart: each is asked for and waits in line before it is raised.
-    ahead = np.uintp(len(line))
-    n = np.uintp(0)
+    # Counters are far apart: all of a row are asked for before the first is raised.
     begin = np.int64(0)
     for row in range(len(token_ends)):
         end = token_ends[row]
-        for i in range(begin, end):
-            h = hashes[np.uintp(ids[np.uintp(i)])]
-            for j in range(i + 1, min(i + word_ngrams, end)):
-                h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
-                bucket = _bucket(h, many)
-                prefetch(counts, np.intp(bucket))
-                place = n & (ahead - np.uintp(1))
-                if n >= ahead:
-                    counts[np.uintp(line[place])] += np.uint32(1)
-                line[place] = bucket
-                n += np.uintp(1)
+        last = _ngrams(ids, begin, end, hashes, word_ngrams, counts, line, np.uintp(0))
+        for i in range(last):
+            counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
         begin = end
-    for i in range(min(n, ahead)):
-        counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
+
+
+@_part
+def _ngrams(
+    ids: Any, begin: Any, end: Any, hashes: Any, word_ngrams: Any, table: Any, out: Any, n: Any
+) -> Any:
+    # The buckets of a row's word n-grams from out[n] on; their places in the table are fetched.
+    many = np.uint64(len(table))
+    if word_ngrams == 2:
+        h = hashes[np.uintp(ids[np.uintp(begin)])] if begin < end else _BASIS
+        for i in range(begin + 1, end):
+            after = hashes[np.uintp(ids[np.uintp(i)])]
+            bucket = _bucket((h * _JOIN) ^ after, many)
+            prefetch(table, np.intp(bucket))
+            out[n] = bucket
+            n += np.uintp(1)
+            h = after
+        return n
+    for i in range(begin, end):
+        h = hashes[np.uintp(ids[np.uintp(i)])]
+        for j in range(i + 1, min(i + word_ngrams, end)):
+            h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
+            bucket = _bucket(h, many)
+            prefetch(table, np.intp(bucket))
+            out[n] = bucket
+            n += np.uintp(1)
+    return n
 
 
 @_jit
@@ -283,9 +406,9 @@ def fill(
     A table entry of -1 is a feature without a row and is left out. `bias` 1 puts feature 0 in
     front of every row. Returns how many features were written.
     """
-    many = np.uint64(len(bucket_rows))
     n = np.uintp(0)
     begin = np.int64(0)
+    with_subwords = len(subword_rows) > 0
     for row in range(len(token_ends)):
         end = token_ends[row]
         if bias:
@@ -293,30 +416,20 @@ def fill(
             n += np.uintp(1)
         for i in range(begin, end):
             word = np.uintp(ids[np.uintp(i)])
-            if word_rows[word] >= 0:
-                indices[n] = word_rows[word]
-                n += np.uintp(1)
-            lower = subword_ends[word - np.uintp(1)] if word > 0 else np.int64(0)
-            for j in range(lower, subword_ends[word]):
-                if subword_rows[np.uintp(j)] >= 0:
+            indices[n] = word_rows[word]
+            n += np.uintp(word_rows[word] >= 0)
+            if with_subwords:
+                lower = subword_ends[word - np.uintp(1)] if word > 0 else np.int64(0)
+                for j in range(lower, subword_ends[word]):
                     indices[n] = subword_rows[np.uintp(j)]
-                    n += np.uintp(1)
+                    n += np.uintp(subword_rows[np.uintp(j)] >= 0)
         if word_ngrams > 1:
             # First where all n-grams of the row stand in the table, then what stands there.
-            last = n
-            for i in range(begin, end):
-                h = hashes[np.uintp(ids[np.uintp(i)])]
-                for j in range(i + 1, min(i + word_ngrams, end)):
-                    h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
-                    bucket = _bucket(h, many)
-                    prefetch(bucket_rows, np.intp(bucket))
-                    indices[last] = bucket
-                    last += np.uintp(1)
+            last = _ngrams(ids, begin, end, hashes, word_ngrams, bucket_rows, indices, n)
             for i in range(np.int64(n), np.int64(last)):
                 feature = bucket_rows[np.uintp(indices[np.uintp(i)])]
-                if feature >= 0:
-                    indices[n] = feature
-                    n += np.uintp(1)
+                indices[n] = feature
+                n += np.uintp(feature >= 0)
         row_ends[row] = n
         begin = end
     return int(n)

@@ -7,30 +7,25 @@ so the vocabulary and every row come out the same however many threads there are
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from mmap import mmap
 from numbers import Integral
 from threading import local
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.native import native
-from eitheror._kernels.rows import expand
 from eitheror._kernels.tokens_plain import character_classes
 from eitheror.text.options import TextOptions
 from eitheror.text.sequence import Texts
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 __all__ = [
     "MAX_WORD_BYTES",
@@ -41,26 +36,28 @@ __all__ = [
     "WordCounts",
     "count_buckets",
     "encoded",
-    "frequent_buckets",
     "gathered",
     "in_threads",
     "inverse_frequencies",
     "kept_buckets",
+    "learned",
     "n_characters",
     "n_threads",
     "normalised",
     "read_chunk",
     "scan_chunk",
     "split_chunks",
-    "vocabulary",
 ]
 
 MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their own
 _CHUNK = 1 << 20  # characters
-_SOME_WORDS = 1 << 17
+_LARGE_PAGE = 1 << 21
+_SLAB = 1 << 20  # numbers
+_BEHIND = 8  # bytes that the scanner may read behind the text
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _LARGE_TABLE = 1 << 19
 _LARGE = 1 << 22  # features
-_ASKED = 16  # counters that are fetched at the same time
+_SHORT = np.uint16(0xFFFF)
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -70,7 +67,7 @@ Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
 Encoded = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
 Scanned = tuple[
-    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int64]
+    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]
 ]
 
 
@@ -89,8 +86,17 @@ class Chunk:
 
 
 def _returnable(n: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return zeros whose memory goes back to the system as soon as they are freed."""
-    found: NDArray[Any] = np.frombuffer(mmap(-1, max(n, 1) * np.dtype(dtype).itemsize), dtype)
+    """Return zeros whose memory goes back to the system as soon as they are freed.
+
+    Large ones lie in large pages where the system has them: the first touch of a page costs more
+    than what the kernels do with it.
+    """
+    size = max(n, 1) * np.dtype(dtype).itemsize
+    memory = mmap.mmap(-1, size, **_PRIVATE)
+    if size >= _LARGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a system without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    found: NDArray[Any] = np.frombuffer(memory, dtype)
     return found[:n]
 
 
@@ -106,9 +112,11 @@ class Table:
         """Places after the next growth; a large table grows less, as the old one is still there."""
         return (4 if len(self.keys) < _LARGE_TABLE else 2) * len(self.keys)
 
-    def add(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def add(
+        self, hashes: NDArray[np.uint64], out: NDArray[np.int32] | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Ids of the hashes, and where in `hashes` each new id came first."""
-        ids = _returnable(len(hashes), np.int32)
+        ids = np.empty(len(hashes), dtype=np.int32) if out is None else out
         position = 0
         firsts: list[NDArray[np.int64]] = []
         while True:
@@ -130,6 +138,11 @@ class Table:
         native("tokens").intern(hashes, 0, self.keys, self.slots, self.n, 0, ids, nowhere)
         return ids
 
+    def clear(self) -> None:
+        """Forget all hashes, and keep the size."""
+        self.slots.fill(-1)
+        self.n = 0
+
     def _resize(self, size: int) -> None:
         self.keys = np.zeros(size, dtype=np.uint64)
         self.slots = np.full(size, -1, dtype=np.int32)
@@ -143,29 +156,74 @@ class Table:
         self.add(known)
 
 
-def scan_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Scanned:
-    """Tokenise the rows of a chunk: their bytes; each token's place, bytes and hash; row ends.
+class _Room:
+    """What one thread works in, kept from chunk to chunk: fresh pages cost more than the work."""
 
-    The tokens' arrays are those of `scratch`, good until the next chunk of the thread.
+    def __init__(self) -> None:
+        self.table = Table()
+        self._ids = np.empty(0, dtype=np.int32)
+        self._bytes = np.empty(0, dtype=np.uint8)
+        self._tokens: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+
+    @classmethod
+    def of(cls, scratch: local) -> _Room:
+        """Return the room of this thread."""
+        room: _Room | None = getattr(scratch, "room", None)
+        if room is None:
+            room = scratch.room = cls()
+        return room
+
+    def bytes(self, n: int) -> NDArray[np.uint8]:
+        """Return room for n bytes."""
+        if len(self._bytes) < n:
+            self._bytes = _returnable(n, np.uint8)
+        return self._bytes
+
+    def tokens(self, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return room for starts, ends and hashes; pages that no token reaches are not backed."""
+        if self._tokens is None or len(self._tokens[0]) < n:
+            self._tokens = (
+                _returnable(n, np.int64),
+                _returnable(n, np.int64),
+                _returnable(n, np.uint64),
+            )
+        return self._tokens
+
+    def ids(self, n: int) -> NDArray[np.int32]:
+        """Return n numbers that are never handed out again; those of some chunks lie together."""
+        if len(self._ids) < n:
+            self._ids = _returnable(max(n, _SLAB), np.int32)
+        taken, self._ids = self._ids[:n], self._ids[n:]
+        return taken
+
+
+def scan_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Scanned:
+    """Tokenise the rows of a chunk: their bytes; each token's place, end and hash; row ends.
+
+    The bytes and the tokens' arrays are those of `scratch`, good until the thread's next chunk.
     """
+    room = _Room.of(scratch)
     first, texts = raw
-    data, row_starts, row_ends = _encoded(first, texts, options)
-    size = int((row_ends - row_starts).sum())
-    starts, lengths, hashes = _token_arrays(size, scratch)
+    data, row_starts, row_ends, wide = _folded(first, texts, options, room)
+    starts, stops, hashes = room.tokens(len(data) + 1)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
     n = native("tokens").scan(
-        data, row_starts, row_ends, classes, starts, lengths, hashes, token_ends
+        data, row_starts, row_ends, wide, classes, starts, stops, hashes, token_ends
     )
-    return data, starts[:n], lengths[:n], hashes[:n], token_ends
+    return data, starts[:n], stops[:n], hashes[:n], token_ends
 
 
 def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     """Tokenise the rows of a chunk and number its words by first occurrence."""
-    tokens = native("tokens")
-    data, starts, lengths, hashes, token_ends = scan_chunk(raw, options, scratch)
-    ids, firsts = Table().add(hashes)
-    starts, lengths = starts[firsts], lengths[firsts]
+    tokens, room = native("tokens"), _Room.of(scratch)
+    data, starts, stops, hashes, token_ends = scan_chunk(raw, options, scratch)
+    room.table.clear()
+    ids, firsts = room.table.add(hashes, room.ids(len(hashes)))
+    counts = np.zeros(len(firsts), dtype=np.int64)
+    tokens.tally(ids, counts)
+    starts = starts[firsts]
+    lengths = (stops[firsts] - starts).astype(np.int32)
     ends = np.zeros(len(firsts), dtype=np.int64)
     buckets = np.empty(0, dtype=np.int32)
     shortest, longest = options.char_ngrams
@@ -176,26 +234,55 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
             data, starts, lengths, shortest, longest, options.bucket, ends, buckets
         )
         buckets = buckets[:many]
-    return Chunk(
-        ids,
-        token_ends,
-        hashes[firsts],
-        np.bincount(ids, minlength=len(firsts)),
-        data[expand(starts, lengths.astype(np.int64))],
-        lengths,
-        ends,
-        buckets,
-    )
+    words = _runs(data, starts, lengths)
+    return Chunk(ids, token_ends, hashes[firsts], counts, words, lengths, ends, buckets)
 
 
-def _encoded(first: int, texts: Sequence[str], options: TextOptions) -> Encoded:
-    """UTF-8 of all the rows and where each begins and ends; in one go where it is ASCII."""
+def _runs(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    """Bytes of some words, one word after the other."""
+    out = np.empty(int(lengths.sum(dtype=np.int64)), dtype=np.uint8)
+    native("tokens").copy_runs(data, starts, lengths, out)
+    return out
+
+
+def _folded(
+    first: int, texts: Sequence[str], options: TextOptions, room: _Room
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Lower-cased UTF-8 of all the rows and some bytes more; each one's bounds; which are wide."""
+    data, starts, ends = _utf8(first, texts, options)
+    lengths = ends - starts
+    stops = np.cumsum(lengths)
+    wide = np.empty(len(texts), dtype=np.uint8)
+    out = room.bytes((int(stops[-1]) if len(stops) else 0) + _BEHIND)
+    n = native("tokens").fold(data, starts, ends, options.lowercase, out, wide)
+    begins = stops - lengths
+    if isinstance(texts, Texts) and (options.lowercase or options.nfc) and wide.any():
+        # What only Unicode's rules can tell is put behind the others.
+        rows = np.flatnonzero(wide)
+        lines = [normalised(texts[row], first + row, options) for row in rows.tolist()]
+        sizes = np.array([len(line) for line in lines], dtype=np.int64)
+        stops[rows] = n + np.cumsum(sizes)
+        begins[rows] = stops[rows] - sizes
+        more = np.frombuffer(b"".join([*lines, bytes(_BEHIND)]), dtype=np.uint8)
+        out = np.concatenate([out[:n], more])
+    return out, begins, stops, wide
+
+
+def _utf8(first: int, texts: Sequence[str], options: TextOptions) -> Encoded:
+    """UTF-8 of all the rows and where each begins and ends; rows of str that are wide are ready."""
     if isinstance(texts, Texts):
-        return _from_buffer(first, texts, options)
+        if len(texts) and (texts.which == texts.which[0]).all():
+            data = texts.buffers[texts.which[0]]
+            bounds = np.ascontiguousarray(texts.starts), np.ascontiguousarray(texts.ends)
+            return np.frombuffer(data, dtype=np.uint8), *bounds
+        data, starts, ends = texts.joined()
+        return np.frombuffer(data, dtype=np.uint8), starts, ends
     joined = "".join(texts)
     if joined.isascii():
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        data = normalised(joined, first, options)
+        data = joined.encode()
     else:
         # One by one: a single wide character would make all that is joined wide and slow.
         lines = [normalised(text, row, options) for row, text in enumerate(texts, start=first)]
@@ -203,40 +290,6 @@ def _encoded(first: int, texts: Sequence[str], options: TextOptions) -> Encoded:
         data = b"".join(lines)
     ends = np.cumsum(lengths)
     return np.frombuffer(data, dtype=np.uint8), ends - lengths, ends
-
-
-def _from_buffer(first: int, texts: Texts, options: TextOptions) -> Encoded:
-    """Do the same without a `str` for a text that is ASCII; the others are put at the end."""
-    given, starts, ends = texts.joined()
-    data = given.lower() if options.lowercase else given
-    if not given.isascii() and (options.lowercase or options.nfc):
-        wide = np.zeros(len(given) + 1, dtype=np.int64)
-        np.cumsum(np.frombuffer(given, dtype=np.uint8) > 127, out=wide[1:])
-        rows = np.flatnonzero(wide[starts] < wide[ends])
-        lines = [
-            normalised(given[starts[row] : ends[row]].decode(), first + row, options)
-            for row in rows.tolist()
-        ]
-        starts, ends = starts.copy(), ends.copy()
-        ends[rows] = len(data) + np.cumsum([len(line) for line in lines], dtype=np.int64)
-        starts[rows] = ends[rows] - [len(line) for line in lines]
-        data = b"".join([data, *lines])
-    return np.frombuffer(data, dtype=np.uint8), starts, ends
-
-
-def _token_arrays(n: int, scratch: local) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    # Starts, lengths and hashes of at most one token a byte. Kept from chunk to chunk: fresh pages
-    # cost more than the scan itself, and pages that no token reaches are never backed by memory.
-    arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None
-    arrays = getattr(scratch, "arrays", None)
-    if arrays is None or len(arrays[0]) < n:
-        arrays = (
-            _returnable(n, np.int64),
-            _returnable(n, np.int32),
-            _returnable(n, np.uint64),
-        )
-        scratch.arrays = arrays
-    return arrays
 
 
 def normalised(text: str, row: int, options: TextOptions) -> bytes:
@@ -291,7 +344,7 @@ class WordCounts:
         data = np.concatenate([word_bytes for word_bytes, _ in self._new])
         lengths = np.concatenate([word_lengths for _, word_lengths in self._new])
         kept = np.flatnonzero((counts >= options.min_count) & (lengths <= MAX_WORD_BYTES))
-        kept = kept[np.argsort(-counts[kept], kind="stable")]
+        kept = kept[_falling(counts[kept])]
         rows = np.full(self.table.n, -1, dtype=np.int32)
         rows[kept] = np.arange(len(kept)) + int(options.weighting == "mean")
         return _select(data, lengths, kept), rows
@@ -306,41 +359,58 @@ def vocabulary(chunks: list[Chunk], options: TextOptions) -> tuple[Words, list[N
 
 
 def _select(data: NDArray[np.uint8], lengths: NDArray[np.int32], which: NDArray[Any]) -> Words:
-    long = lengths.astype(np.int64)
-    starts = np.cumsum(long) - long
-    parts = [  # in parts, as a place takes eight bytes for each byte of a word
-        data[expand(starts[some], long[some])]
-        for some in np.array_split(which, 1 + len(which) // _SOME_WORDS)
-    ]
-    return np.concatenate(parts), lengths[which]
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    return _runs(data, starts[which], lengths[which]), lengths[which]
 
 
-def frequent_buckets(chunks: list[Chunk], options: TextOptions, n_jobs: int) -> NDArray[np.int32]:
-    """Buckets hit often enough, by falling count. Each thread has its own counters."""
+def learned(
+    chunks: list[Chunk], options: TextOptions, n_jobs: int
+) -> tuple[Words, list[NDArray[np.int32]], NDArray[np.int32]]:
+    """Return what `vocabulary` and `kept_buckets` say; words and n-grams are counted together."""
     if not options.has_ngrams:
-        return np.empty(0, dtype=np.int32)
-    groups = [chunks[start::n_jobs] for start in range(min(n_jobs, len(chunks)))]
-    total, *others = in_threads(partial(_bucket_counts, options=options), groups, n_jobs)
+        return *vocabulary(chunks, options), np.empty(0, dtype=np.int32)
+    found: list[tuple[Words, list[NDArray[np.int32]]]] = []
+    counters: list[NDArray[np.uint32]] = []
+    scratch = local()
+
+    def work(chunk: Chunk | None) -> None:
+        if chunk is None:
+            found.append(vocabulary(chunks, options))
+            return
+        if not hasattr(scratch, "counts"):
+            scratch.counts = _returnable(options.bucket, np.uint32)
+            counters.append(scratch.counts)
+        count_buckets(chunk, options, scratch.counts)
+
+    in_threads(work, [None, *chunks], n_jobs)
+    total, *others = counters
     for counts in others:
         total += counts
-    return kept_buckets(total, options)
+    return *found[0], kept_buckets(total, options)
 
 
 def kept_buckets(total: NDArray[np.uint32], options: TextOptions) -> NDArray[np.int32]:
     """Buckets hit often enough, by falling count."""
-    kept = np.flatnonzero(total >= options.ngram_min_count)
-    return kept[np.argsort(-total[kept].astype(np.int64), kind="stable")].astype(np.int32)
+    kept = np.flatnonzero(total >= options.ngram_min_count).astype(np.int32)
+    return kept[_falling(total[kept])]
 
 
-def _bucket_counts(chunks: Sequence[Chunk], options: TextOptions) -> NDArray[np.uint32]:
-    counts = _returnable(options.bucket, np.uint32)
-    for chunk in chunks:
-        count_buckets(chunk, options, counts)
-    return counts
+def _falling(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the order of falling counts, ties as they stand.
+
+    NumPy sorts short integers by their digits, ten times as fast: the few large counts come after.
+    """
+    short = np.minimum(counts, _SHORT).astype(np.uint16)
+    order = np.argsort(_SHORT - short, kind="stable")
+    n_large = int(np.count_nonzero(short == _SHORT))
+    large = order[:n_large]
+    order[:n_large] = large[np.argsort(-counts[large].astype(np.int64), kind="stable")]
+    return order
 
 
 def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]) -> None:
     """Add to `counts` how often each bucket is hit by the n-grams of the chunk."""
+    longest = int(np.diff(chunk.token_ends, prepend=0).max(initial=0))
     native("tokens").count(
         chunk.ids,
         chunk.token_ends,
@@ -350,7 +420,7 @@ def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]
         chunk.subwords,
         options.word_ngrams,
         counts,
-        np.zeros(_ASKED, np.uint64),
+        np.empty(longest * options.word_ngrams, dtype=np.int32),
     )
 
 
@@ -360,7 +430,7 @@ def inverse_frequencies(
     """1 + log((1 + n) / (1 + rows with the feature)); a part names a feature once a row."""
     rows_with = np.zeros(n_features, dtype=np.int64)
     for indices in parts:
-        rows_with += np.bincount(indices, minlength=n_features)
+        native("tokens").tally(indices, rows_with)
     return (1 + np.log((1 + n) / (1 + rows_with))).astype(np.float32)
 
 
@@ -439,22 +509,45 @@ def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> li
 
 
 def gathered(
-    fill: Callable[[_T], Filled], items: list[_T], n_jobs: int, n_rows: int, most: int
+    fill: Callable[[_T, NDArray[np.int32] | None], Filled],
+    items: list[_T],
+    n_jobs: int,
+    n_rows: int,
+    most: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Rows of all items, one after the other: where each ends, and at most `most` features.
 
-    `items` is emptied on the way: what an item holds is free when its rows are there.
+    `fill` may be given where to write. `items` is emptied on the way: what an item holds is free
+    when its rows are there.
     """
     row_ends = np.empty(n_rows, dtype=np.int64)
     indices = np.empty(most, dtype=np.int32)  # pages that no row reaches are never backed by memory
-    row = n = 0
-    for ends, features, _ in _one_after_the_other(fill, items, n_jobs):
+    from concurrent.futures import Future
+
+    behind: list[Future[tuple[int, int]]] = [Future() for _ in range(len(items) + 1)]
+    behind[0].set_result((0, 0))
+    waiting = dict(enumerate(items))
+    items.clear()
+
+    def work(number: int) -> None:
+        before, after = behind[number], behind[number + 1]
+        try:
+            # In place, unless it is not known yet where the rows before will end.
+            room = indices[before.result()[1] :] if before.done() else None
+            ends, features, _ = fill(waiting.pop(number), room)
+            row, n = before.result()
+        except BaseException as error:
+            after.set_exception(error)
+            raise
+        after.set_result((row + len(ends), n + len(features)))
         np.add(ends, n, out=row_ends[row : row + len(ends)])
-        indices[n : n + len(features)] = features
-        row, n = row + len(ends), n + len(features)
+        if room is None:
+            indices[n : n + len(features)] = features
+
+    in_threads(work, range(len(waiting)), n_jobs)
     if most > _LARGE:
         _trim()
-    return row_ends, indices[:n]
+    return row_ends, indices[: behind[-1].result()[1]]
 
 
 def _trim() -> None:
@@ -463,20 +556,3 @@ def _trim() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
-
-
-def _one_after_the_other(work: Callable[[_T], _R], items: list[_T], n_jobs: int) -> Iterator[_R]:
-    """Results of `work` in order; each thread is at most two items ahead."""
-    items.reverse()
-    if n_jobs == 1 or len(items) == 1:
-        while items:
-            yield work(items.pop())
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
-        waiting: deque[Future[_R]] = deque()
-        while items or waiting:
-            while items and len(waiting) < 2 * n_jobs:
-                waiting.append(threads.submit(work, items.pop()))
-            yield waiting.popleft().result()

@@ -27,17 +27,16 @@ from eitheror.text.chunks import (
     Filled,
     RawChunk,
     Table,
-    frequent_buckets,
     gathered,
     in_threads,
     inverse_frequencies,
+    learned,
     n_characters,
     n_threads,
     normalised,
     read_chunk,
     scan_chunk,
     split_chunks,
-    vocabulary,
 )
 from eitheror.text.options import TextOptions
 from eitheror.text.packed import packed_vocabulary, unpacked_vocabulary
@@ -134,10 +133,10 @@ class Featurizer:
             If a text holds half a surrogate pair, which is no character.
         """
         n_jobs = n_threads(n_jobs)
-        read = partial(read_chunk, options=options, scratch=local())
-        chunks = in_threads(read, split_chunks(texts), n_jobs)
-        words, word_rows = vocabulary(chunks, options)
-        buckets = frequent_buckets(chunks, options, n_jobs)
+        chunks = in_threads(
+            partial(read_chunk, options=options, scratch=local()), split_chunks(texts), n_jobs
+        )
+        words, word_rows, buckets = learned(chunks, options, n_jobs)
         featurizer = cls(options, *words, buckets, None)
         _ = featurizer._bucket_rows  # made once, before several threads ask for it
         items = list(zip(chunks, word_rows, strict=True))
@@ -391,23 +390,28 @@ class Featurizer:
         return rows
 
     def _most(self, chunk: Chunk) -> int:
-        """Return how many features the rows of a chunk have at most."""
+        """Return how many features the rows of a chunk have, if none is left out."""
+        n_words = np.diff(chunk.token_ends, prepend=0)
+        n_ngrams = sum(
+            int(np.maximum(n_words - n + 1, 0).sum())
+            for n in range(2, self.options.word_ngrams + 1)
+        )
         n_subwords = np.diff(chunk.subword_ends, prepend=0)
         return (
-            len(chunk.token_ends) * self._bias
-            + len(chunk.ids) * self.options.word_ngrams
-            + int(chunk.counts @ n_subwords)
+            len(n_words) * self._bias + len(chunk.ids) + n_ngrams + int(chunk.counts @ n_subwords)
         )
 
-    def _fill(self, item: tuple[Chunk, NDArray[np.int32]]) -> Filled:
+    def _fill(
+        self, item: tuple[Chunk, NDArray[np.int32]], room: NDArray[np.int32] | None = None
+    ) -> Filled:
+        """Return the rows of a chunk; weighting "mean" writes the features into `room`."""
         chunk, word_rows = item
-        most = self._most(chunk)
         row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
-        indices = np.empty(most, dtype=np.int32)
+        indices = np.empty(self._most(chunk), dtype=np.int32) if room is None else room
         n = native("tokens").fill(
             chunk.ids,
             chunk.token_ends,
-            word_rows.astype(np.int32),
+            word_rows,
             chunk.hashes,
             chunk.subword_ends,
             self._bucket_rows[chunk.subwords] if len(chunk.subwords) else chunk.subwords,
