@@ -466,7 +466,8 @@ def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
 )
 def test_texts_of_many_buffers_join_as_they_are(pieces, rows):
     """One buffer of all texts holds each of them, in order, also of rows taken here and there."""
-    texts = Texts(Texts.of(piece).joined() for piece in pieces)
+    texts = Texts.concatenate([Texts.of(piece) for piece in pieces])
+    assert texts == [text for piece in pieces for text in piece]
     for some in (texts, texts[2:], texts.take([row % len(texts) for row in rows if len(texts)])):
         data, starts, ends = some.joined()
         assert list(some) == [data[a:b].decode() for a, b in zip(starts, ends, strict=True)]

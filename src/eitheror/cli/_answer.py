@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer", "ranked_columns"]
 
-_ROWS = 32_768
+_ROWS = 8192  # a thread
 _PIPED = 4096  # answered at a time where another program may be waiting
 _CELLS = 1 << 25  # probabilities in memory at a time
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -51,6 +51,7 @@ def answer(
     import eitheror as eo
     from eitheror import files
     from eitheror.files import Row
+    from eitheror.text.chunks import n_threads
 
     if top is not None and not as_json:
         raise ValueError("--top says how many probabilities --json shows; add --json")
@@ -60,7 +61,8 @@ def answer(
     read = files.iter_inputs if quick else files.iter_rows
     rows = read(file, unlabelled=True, **keywords_for(fitted, keywords))
     searches = fitted.searches and (top is not None or not as_json)
-    size = _ROWS if searches else max(1, min(_ROWS, _CELLS // len(fitted.classes)))
+    size = _ROWS * n_threads(thread or -1)
+    size = size if searches else max(1, min(size, _CELLS // len(fitted.classes)))
     if file == "-":
         size = 1 if sys.stdin.isatty() else min(_PIPED, size)
     skipped = 0
@@ -99,7 +101,7 @@ def _inputs(model: Model, rows: list[Row | Texts], skip_bad: bool) -> Sequence[A
 
     many = [row for row in rows if isinstance(row, Texts)]
     if len(many) == len(rows):
-        return Texts(texts.joined() for texts in many)
+        return Texts.concatenate(many)
     inputs: list[Any] = []
     for row in rows:
         if isinstance(row, Texts):

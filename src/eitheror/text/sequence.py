@@ -57,6 +57,25 @@ class Texts(Sequence[str]):
         """Return a copy of texts that hold no half of a surrogate pair."""
         return cls([piece_of(texts)])
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Texts]) -> Texts:
+        """Return the texts of all parts, in order; the buffers are shared.
+
+        Examples
+        --------
+        >>> Texts.concatenate([Texts.of(["one", "two"]), Texts.of(["three"])])
+        ['one', 'two', 'three']
+        """
+        whole = cls()
+        if parts:
+            first = np.cumsum([0, *(len(part.buffers) for part in parts[:-1])]).tolist()
+            numbers = [part.which + i for part, i in zip(parts, first, strict=True)]
+            whole.buffers = [data for part in parts for data in part.buffers]
+            whole.which = np.concatenate(numbers, dtype=np.int32)
+            whole.starts = np.concatenate([part.starts for part in parts])
+            whole.ends = np.concatenate([part.ends for part in parts])
+        return whole
+
     @property
     def n_bytes(self) -> int:
         """Bytes of the texts in UTF-8."""
