@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eitheror import Labels, exact, not_, tags
-from eitheror.files import ReadOptions, _batches, iter_blocks, read, read_table
+from eitheror.files import ReadOptions, _batches, _bulk_lines, iter_blocks, read, read_table
 from eitheror.files._collect import Collector
 from eitheror.files._rows import Reading
 from eitheror.files._streams import _ahead
@@ -137,6 +137,18 @@ def lines_from(pool):
 def test_fasttext_lines_read_together_are_the_lines_read_alone(data, options, more):
     """Labels, texts, blank lines, labels inside texts, bad bytes: wherever they stand."""
     check_same(data, format="fasttext", **options, **more)
+
+
+@pytest.mark.parametrize("prefix", [b"#", b"__label__", b"aab"])
+@pytest.mark.parametrize("part", [1, 2, 7])
+def test_first_signs_of_a_prefix_are_counted_across_parts(monkeypatch, prefix, part):
+    """Wherever the bytes are cut, each place with the first two signs of the prefix counts once."""
+    monkeypatch.setattr(_bulk_lines, "_PART", part)
+    own = np.frombuffer(prefix, dtype=np.uint8)
+    for seed in range(20):
+        signs = np.random.default_rng(seed).choice(np.frombuffer(b"_#ab", dtype=np.uint8), seed)
+        expected = sum(signs.tobytes().startswith(prefix[:2], i) for i in range(seed))
+        assert expected == _bulk_lines._pairs(signs, own)
 
 
 @some

@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 import unicodedata
 
 import numpy as np
@@ -102,6 +103,20 @@ def test_threads_do_not_change_a_byte(options, monkeypatch):
         for name, array in featurizer.tensors().items():
             assert array.tobytes() == other.tensors()[name].tobytes()
         assert rows == other.transform(texts, n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_ngrams_of_a_long_text_are_those_of_plain_python(n):
+    """Every n-gram of a text of many words is counted once, wherever its stretches are cut."""
+    rng = np.random.default_rng(n)
+    words = [f"w{i}" for i in rng.integers(0, 50, 1000)]
+    hashes = [tokens_plain.hash_word(word.encode()) for word in words]
+    hits = np.bincount(tokens_plain.ngram_buckets(hashes, n, 300), minlength=300)
+    options = TextOptions(word_ngrams=n, bucket=300)
+    chunk = chunks.read_chunk((0, [" ".join(words)]), options, threading.local())
+    counts = np.zeros(300, dtype=np.uint32)
+    chunks.count_buckets(chunk, options, counts)
+    assert hits.tolist() == counts.tolist()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])

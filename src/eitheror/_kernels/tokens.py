@@ -341,7 +341,7 @@ def count(
 ) -> None:
     """Add to `counts` how often each bucket is hit by the n-grams of the rows.
 
-    `line` is room for the n-grams of the longest row.
+    `line` is room for the n-grams of a stretch of words: at least `word_ngrams` numbers.
     """
     begin = np.int64(0)
     for word in range(len(subword_ends)):
@@ -350,25 +350,37 @@ def count(
         begin = subword_ends[word]
     if word_ngrams < 2:
         return
-    # Counters are far apart: all of a row are asked for before the first is raised.
+    # Counters are far apart: all of a stretch are asked for before the first is raised.
+    step = np.int64(len(line) // word_ngrams)
     begin = np.int64(0)
     for row in range(len(token_ends)):
         end = token_ends[row]
-        last = _ngrams(ids, begin, end, hashes, word_ngrams, counts, line, np.uintp(0))
-        for i in range(last):
-            counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
-        begin = end
+        while begin < end:
+            stop = min(begin + step, end)
+            n = _ngrams(ids, begin, stop, end, hashes, word_ngrams, counts, line, np.uintp(0))
+            for i in range(n):
+                counts[np.uintp(line[np.uintp(i)])] += np.uint32(1)
+            begin = stop
 
 
 @_part
 def _ngrams(
-    ids: Any, begin: Any, end: Any, hashes: Any, word_ngrams: Any, table: Any, out: Any, n: Any
+    ids: Any,
+    begin: Any,
+    stop: Any,
+    end: Any,
+    hashes: Any,
+    word_ngrams: Any,
+    table: Any,
+    out: Any,
+    n: Any,
 ) -> Any:
-    # The buckets of a row's word n-grams from out[n] on; their places in the table are fetched.
+    # The buckets of the n-grams that begin at the words `begin` to `stop` of a row with `end`, from
+    # out[n] on; their places in the table are asked for.
     many = np.uint64(len(table))
     if word_ngrams == 2:
         h = hashes[np.uintp(ids[np.uintp(begin)])] if begin < end else _BASIS
-        for i in range(begin + 1, end):
+        for i in range(begin + 1, min(stop + 1, end)):
             after = hashes[np.uintp(ids[np.uintp(i)])]
             bucket = _bucket((h * _JOIN) ^ after, many)
             prefetch(table, np.intp(bucket))
@@ -376,7 +388,7 @@ def _ngrams(
             n += np.uintp(1)
             h = after
         return n
-    for i in range(begin, end):
+    for i in range(begin, stop):
         h = hashes[np.uintp(ids[np.uintp(i)])]
         for j in range(i + 1, min(i + word_ngrams, end)):
             h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
@@ -425,7 +437,7 @@ def fill(
                     n += np.uintp(subword_rows[np.uintp(j)] >= 0)
         if word_ngrams > 1:
             # First where all n-grams of the row stand in the table, then what stands there.
-            last = _ngrams(ids, begin, end, hashes, word_ngrams, bucket_rows, indices, n)
+            last = _ngrams(ids, begin, end, end, hashes, word_ngrams, bucket_rows, indices, n)
             for i in range(np.int64(n), np.int64(last)):
                 feature = bucket_rows[np.uintp(indices[np.uintp(i)])]
                 indices[n] = feature

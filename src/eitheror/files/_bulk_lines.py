@@ -24,6 +24,7 @@ __all__ = ["fasttext_pieces", "is_utf8", "line_bounds", "text_pieces"]
 
 _WINDOWS: Final = (16, 128)  # bytes that the name of a label and what ends it may take
 _LONGEST_PREFIX: Final = 32
+_PART: Final = 1 << 16  # bytes looked at together
 _GAP: Final = 3  # signs of white space before a label or the text
 _ENDS: Final = np.zeros(256, dtype=bool)
 _ENDS[[ord(c) for c in SPACE + "\n"]] = True
@@ -145,12 +146,26 @@ def _split(
 
 def _mark_inside(data: bytes, prefix: bytes, heads: _Heads, odd: NDArray[np.bool_]) -> None:
     """Mark the rows with the prefix of a label somewhere in the text."""
+    # Its first two signs are counted three times as fast as the whole prefix.
+    own = np.frombuffer(prefix, dtype=np.uint8)
+    if _pairs(heads.signs, own) == heads.n_labels * _pairs(own, own):
+        return
     if data.count(prefix) == heads.n_labels:
         return
     found = np.array([match.start() for match in re.finditer(re.escape(prefix), data)])
     row = np.searchsorted(heads.starts, found, side="right") - 1
     inside = found >= heads.position[row]
     odd[row[inside]] = True
+
+
+def _pairs(signs: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> int:
+    """Return how often the first one or two signs of the prefix come."""
+    n, last = 0, min(len(prefix), 2) - 1
+    for start in range(0, len(signs) - last, _PART):  # in parts that stay in the cache
+        part = signs[start : start + _PART + last]
+        here = (part[: len(part) - last] == prefix[0]) & (part[last:] == prefix[last])
+        n += int(np.count_nonzero(here))
+    return n
 
 
 class _Heads:

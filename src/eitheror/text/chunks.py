@@ -57,6 +57,7 @@ _BEHIND = 8  # bytes that the scanner may read behind the text
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _LARGE_TABLE = 1 << 19
 _LARGE = 1 << 22  # features
+_ASKED = 128  # words whose n-grams are asked for at the same time
 _SHORT = np.uint16(0xFFFF)
 
 _T = TypeVar("_T")
@@ -410,7 +411,6 @@ def _falling(counts: NDArray[Any]) -> NDArray[np.int64]:
 
 def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]) -> None:
     """Add to `counts` how often each bucket is hit by the n-grams of the chunk."""
-    longest = int(np.diff(chunk.token_ends, prepend=0).max(initial=0))
     native("tokens").count(
         chunk.ids,
         chunk.token_ends,
@@ -420,7 +420,7 @@ def count_buckets(chunk: Chunk, options: TextOptions, counts: NDArray[np.uint32]
         chunk.subwords,
         options.word_ngrams,
         counts,
-        np.empty(longest * options.word_ngrams, dtype=np.int32),
+        np.empty(_ASKED * options.word_ngrams, dtype=np.int32),
     )
 
 
