@@ -1,5 +1,6 @@
 """Damaged, forged and tuned models: what loading refuses, and what it says."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,9 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from eitheror import decide
-from eitheror.model import (
-    load,
-)
+from eitheror.model import LinearParameters, Model, load
 from eitheror.model.storage import _sha256
 from models import CLASSES, TEXTS, text_model
 
@@ -52,6 +51,88 @@ def test_a_changed_tensors_file_is_refused(damage, message, saved):
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=message):
         load(saved)
+
+
+def _forge(folder: Path, data: bytes) -> None:
+    """Write other bytes as tensors, with a config that says so."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "model.safetensors").write_bytes(data)
+    config |= {"tensors_bytes": len(data), "tensors_sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _split(data: bytes) -> tuple[dict, bytes]:
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def _joined(header: object, rest: bytes, pad: int = 0) -> bytes:
+    words = json.dumps(header).encode() + b" " * pad
+    return len(words).to_bytes(8, "little") + words + rest
+
+
+def _with(**entry: object):
+    """Return what changes the header's entry of the bias."""
+
+    def change(data: bytes) -> bytes:
+        header, rest = _split(data)
+        return _joined(header | {"bias": header["bias"] | entry}, rest)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda data: data[:5],
+        lambda data: (2**60).to_bytes(8, "little") + data[8:],
+        lambda data: _joined([], b""),
+        lambda data: data.replace(b"{", b"[", 1),
+        lambda data: _joined({"bias": 3}, b""),
+        lambda data: data + b"x",
+        lambda data: data[:-4],
+        _with(data_offsets=[0, 2**40]),
+        _with(data_offsets=[-8, 0]),
+        _with(data_offsets=[0]),
+        _with(shape=[-1, -3]),
+        _with(shape=[2.5]),
+        _with(shape=[2**70]),
+        _with(dtype=["F32"]),
+        _with(other=1),
+    ],
+)
+def test_a_forged_header_is_refused(forge, saved):
+    """A file of tensors whose header does not describe its bytes is no safetensors file."""
+    _forge(saved, forge((saved / "model.safetensors").read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a safetensors file"):
+        load(saved)
+
+
+def test_what_other_programs_write_is_read(saved):
+    """Notes in the header, any padding and arrays in another order give the same model."""
+    expected = load(saved)
+    header, rest = _split((saved / "model.safetensors").read_bytes())
+    moved, parts, place = {"__metadata__": {"by": "hand"}}, [], 0
+    for name, entry in reversed(header.items()):
+        begin, end = entry["data_offsets"]
+        parts.append(rest[begin:end])
+        moved[name] = entry | {"data_offsets": [place, place + end - begin]}
+        place += end - begin
+    _forge(saved, _joined(moved, b"".join(parts), pad=3))
+    found = load(saved)
+    assert expected.predict_proba(TEXTS).tolist() == found.predict_proba(TEXTS).tolist()
+    for name, array in expected.parameters.tensors().items():
+        assert array.tolist() == found.parameters.tensors()[name].tolist()
+
+
+def test_a_file_of_several_parts_is_read_whole(tmp_path):
+    """A file larger than what is read and hashed at a time comes back to the last number."""
+    weight = np.arange(3_000_000, dtype=np.float32).reshape(-1, 2)
+    model = Model(
+        "multiclass", ["a", "b"], {}, "softmax", None, LinearParameters(weight, weight[0])
+    )
+    model.save(tmp_path / "m")
+    assert np.array_equal(weight, load(tmp_path / "m").parameters.weight)
 
 
 def test_a_missing_tensors_file_is_named(saved):

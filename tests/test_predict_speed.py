@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eitheror.cli._predict import ranked_columns
-from eitheror.decide import ExpectedF1
+from eitheror.cli import app, main
+from eitheror.cli._answer import ranked_columns
+from eitheror.cli._main import STDIO, plain_predict
+from eitheror.cli._options import FileOptions
+from eitheror.cli._predict import predict
+from eitheror.decide import Argmax, ExpectedF1, Reject, Threshold, TopK
 from eitheror.labels import Labels, tags
 from eitheror.model import LinearParameters, Model, SparseWeight, load
 from eitheror.text import Featurizer, TextOptions
@@ -20,7 +24,17 @@ from eitheror.training.warmup import warm_up
 
 TEXTS = ["red apple", "blue sky", "green apple", "grey sky", "red sky", "ripe green apple"]
 CLASSES = ["fruit", "air", "fruit", "air", "air", "fruit"]
-HEAVY = {"numba", "llvmlite", "scipy", "sklearn", "torch", "pyarrow", "pandas", "numpy.ma"}
+HEAVY = {
+    "cyclopts",
+    "numba",
+    "llvmlite",
+    "scipy",
+    "sklearn",
+    "torch",
+    "pyarrow",
+    "pandas",
+    "numpy.ma",
+}
 
 
 @pytest.fixture(params=["tfidf", "embedding"])
@@ -32,7 +46,7 @@ def model(request, tmp_path):
 
 
 def test_one_line_starts_no_compiler_and_no_other_command(model):
-    """`predict` on a line imports no numba, scipy or scikit-learn, nor another command."""
+    """`predict` on a line imports no numba, scipy or cyclopts, nor another command."""
     code = (
         "import sys; from eitheror.cli import main; main(['predict', sys.argv[1], '-']); "
         "print(*sys.modules, file=sys.stderr)"
@@ -44,9 +58,56 @@ def test_one_line_starts_no_compiler_and_no_other_command(model):
     loaded = set(done.stderr.split())
     assert set() == HEAVY & loaded
     commands = {name for name in loaded if name.startswith("eitheror.cli._")}
-    expected = {f"eitheror.cli.{name}" for name in ("_app", "_model", "_options", "_predict")}
+    expected = {f"eitheror.cli.{name}" for name in ("_answer", "_main", "_model")}
     assert expected == commands
     assert done.stdout.strip() in ("fruit", "air")
+
+
+WORDS = ["model", "lines.txt", "-", "2", "07", "-3", "", "--json", "--format", "text", "--thread"]
+
+
+@given(st.lists(st.sampled_from([*WORDS, "--top", "--format=csv", "--help"]), max_size=7))
+def test_a_plain_command_line_means_what_the_full_reader_says(words):
+    """Where `predict` is read without cyclopts, cyclopts finds the same arguments."""
+    said = plain_predict(["predict", *words])
+    if said is None:
+        return
+    masked = [STDIO if word == "-" else word for word in ["predict", *words]]
+    command, bound, _ = app.parse_args(masked)
+    assert predict is command
+    full = dict(bound.arguments)
+    layout = full.pop("layout", FileOptions())
+    assert said == full | {"keywords": layout.keywords()}
+
+
+def test_most_command_lines_of_predict_are_plain():
+    """Model and file, with output, format and threads in any order, need no cyclopts."""
+    words = ["--json", "m", "--thread", "2", "-", "--format", "text"]
+    expected = {
+        "model": "m", "file": "-", "keywords": {"format": "text"}, "thread": 2, "as_json": True
+    }  # fmt: skip
+    assert expected == plain_predict(["predict", *words])
+    assert [None] * 4 == [
+        plain_predict(line) for line in ([], ["train", "m", "f"], ["predict", "m"], ["--help"])
+    ]
+
+
+@pytest.mark.parametrize("rule", [Argmax(), Reject(0.9), TopK(2), Threshold(0.4)])
+def test_chosen_columns_are_the_names_that_predict_gives(rule, model, capsys, tmp_path):
+    """`choose`, `predict` and the command's lines say the same for any rule."""
+    fitted = load(model)
+    fitted.set_decision(rule)
+    fitted.save(model)
+    chosen = fitted.choose(TEXTS)
+    if chosen.ndim == 1:
+        columns = [[column] if column >= 0 else [] for column in chosen.tolist()]
+    else:
+        columns = [np.flatnonzero(row).tolist() for row in chosen]
+    expected = [[fitted.classes[column] for column in row] for row in columns]
+    assert expected == fitted.predict(TEXTS) == fitted.named(chosen)
+    (tmp_path / "lines.txt").write_text("\n".join(TEXTS))
+    assert 0 == main(["predict", str(model), str(tmp_path / "lines.txt"), "--format", "text"])
+    assert ["\t".join(row) for row in expected] == capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -20,6 +20,7 @@ OPTIONS = [
     TextOptions(char_ngrams=(1, 4), bucket=50, split_punctuation=False),
     TextOptions(weighting="tfidf", word_ngrams=2, char_ngrams=(3, 5), lowercase=False),
     TextOptions(weighting="tfidf", min_count=2, ngram_min_count=2, word_ngrams=2, bucket=7),
+    TextOptions(weighting="tfidf", word_ngrams=3, bucket=40),
 ]
 # Random Unicode, thick with what tokenisers trip over.
 ODD = (
@@ -472,6 +473,19 @@ def test_joined_rows_are_read_as_each_alone(odd: str) -> None:
         data, starts, ends, _ = chunks._folded(0, form, options, chunks._Room())
         parts = [data[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
         assert parts == [chunks.normalised(text, 0, options) for text in texts]
+
+
+@given(
+    pieces=st.lists(st.lists(st.sampled_from(["", "one", "é", "日本"]), max_size=9), max_size=4),
+    rows=st.lists(st.integers(0, 99), max_size=20),
+)
+def test_texts_of_many_buffers_join_as_they_are(pieces, rows):
+    """One buffer of all texts holds each of them, in order, also of rows taken here and there."""
+    texts = Texts.concatenate([Texts.of(piece) for piece in pieces])
+    assert texts == [text for piece in pieces for text in piece]
+    for some in (texts, texts[2:], texts.take([row % len(texts) for row in rows if len(texts)])):
+        data, starts, ends = some.joined()
+        assert list(some) == [data[a:b].decode() for a, b in zip(starts, ends, strict=True)]
 
 
 def test_half_a_surrogate_pair_is_named_by_its_row() -> None:

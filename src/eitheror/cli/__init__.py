@@ -7,6 +7,20 @@ standard error, an exit code (0 well, 1 findings of severity error, 2 usage or b
 else than what they do; it is quick because a command's file imports what it needs when it runs.
 """
 
-from eitheror.cli._app import app, main
+from typing import TYPE_CHECKING
+
+from eitheror.cli._main import main
+
+if TYPE_CHECKING:
+    from eitheror.cli._app import app
 
 __all__ = ["app", "main"]
+
+
+def __getattr__(name: str) -> object:
+    """Fetch the `App` on first touch: not every command line needs it."""
+    if name != "app":
+        raise AttributeError(f"module 'eitheror.cli' has no attribute {name!r}")
+    from eitheror.cli._app import app
+
+    return app

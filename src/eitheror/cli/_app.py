@@ -1,17 +1,15 @@
-"""The command's frame: dispatch, errors in one line, exit codes."""
+"""The command's frame: its commands, and what is said about a line that none understands."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group
 
 import eitheror
-from eitheror.cli._options import STDIO
+from eitheror.cli._main import STDIO, fail
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run"]
 
 app = App(
     name="eitheror",
@@ -38,46 +36,13 @@ for _place, _command in enumerate(_COMMANDS):
     app.command(f"eitheror.cli._{_command}:{_function}", name=_command, sort_key=_place)
 
 
-def main(tokens: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code.
-
-    Parameters
-    ----------
-    tokens : sequence of str, default the words of the command line
-
-    Returns
-    -------
-    int
-        0 well, 1 findings of severity error, 2 usage or bad data.
-
-    Examples
-    --------
-    >>> main(["--version"])
-    0.1.0
-    0
-    """
-    words = sys.argv[1:] if tokens is None else tokens
+def run(words: Sequence[str]) -> int:
+    """Read a command line, run the command, and return its exit code."""
     if not words or words[0] not in _COMMANDS:  # the list of all says what each one does
         for command in _COMMANDS:
             app[command]
     try:
-        code = app([STDIO if word == "-" else word for word in words])
-        sys.stdout.flush()
+        return app([STDIO if word == "-" else word for word in words]) or 0
     except CycloptsError as error:
         command = f"{words[0]} " if words and words[0] in app else ""
-        return _fail(f"{error} (see eitheror {command}--help)")
-    except BrokenPipeError:
-        # the reader has seen enough, as in `| head`; keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
-    except (ValueError, OSError, ImportError) as error:
-        return _fail(str(error))
-    return code or 0
-
-
-def _fail(message: str, code: int = 2) -> int:
-    line = " ".join(message.replace(STDIO, "-").split("\n"))
-    print(line, file=sys.stderr)
-    return code
+        return fail(f"{error} (see eitheror {command}--help)")

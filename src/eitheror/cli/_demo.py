@@ -207,7 +207,7 @@ def _say(text: str) -> None:
 
 def _run(*words: object) -> None:
     """Show a command, run it as it stands, and leave an empty line."""
-    from eitheror.cli._app import main
+    from eitheror.cli._main import main
 
     tokens = [str(word) for word in words]
     print(f"$ eitheror {shlex.join(tokens)}", flush=True)

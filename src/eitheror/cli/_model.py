@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["input_of", "inputs_of", "keywords_for", "name_of", "read_for_model"]
 
 
-def keywords_for(model: Model, layout: FileOptions) -> dict[str, Any]:
-    """Return the layout, with the names of the model's features."""
-    keywords = layout.keywords()
+def keywords_for(model: Model, layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layout of a file, with the names of the model's features."""
+    keywords = dict(layout)
     if model.feature_names is not None:
         keywords["feature_names"] = model.feature_names
     return keywords
@@ -41,7 +41,7 @@ def read_for_model(model: Model, file: str | list[str], layout: FileOptions) -> 
     from eitheror.labels import DataError
     from eitheror.text import Texts
 
-    keywords = keywords_for(model, layout)
+    keywords = keywords_for(model, layout.keywords())
     if "classes_file" not in keywords:
         keywords["classes"], keywords["new_classes"] = model.classes, True
     table = files.read_table(file, task=model.task, need_labels=False, **keywords)

@@ -15,10 +15,11 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter, validators
 
+from eitheror.cli._main import STDIO
+
 __all__ = [
     "FILES",
     "LAYOUT",
-    "STDIO",
     "FileOptions",
     "Input",
     "Inputs",
@@ -36,9 +37,6 @@ __all__ = [
 ]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-STDIO: Final = "\0-"
-"""Stands for a lone `-` while the words are parsed, where `-` would begin an option."""
 
 FILES: Final = Group("What to read and write", sort_key=0)
 LAYOUT: Final = Group("How the file is laid out", sort_key=4)

@@ -6,12 +6,16 @@ Every error names the file, the line and what to write instead. What a format ca
 when writing, with the row and a format that can.
 """
 
+from typing import TYPE_CHECKING
+
 from eitheror.files._collect import Block, Table
 from eitheror.files._options import FORMATS, ReadOptions
 from eitheror.files._rows import Row
 from eitheror.files._streams import open_lines, open_output
 from eitheror.files._table import iter_blocks, iter_inputs, iter_rows, read, read_table
-from eitheror.files._write import WRITE_FORMATS, write
+
+if TYPE_CHECKING:
+    from eitheror.files._write import WRITE_FORMATS, write
 
 __all__ = [
     "FORMATS",
@@ -29,3 +33,12 @@ __all__ = [
     "read_table",
     "write",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Fetch what writes files on first touch: most programs only read."""
+    if name not in ("WRITE_FORMATS", "write"):
+        raise AttributeError(f"module 'eitheror.files' has no attribute {name!r}")
+    from eitheror.files import _write
+
+    return getattr(_write, name)

@@ -14,16 +14,12 @@ from typing import Any, BinaryIO, TypeVar, Unpack
 from eitheror.files._batches import Batch, Pieces
 from eitheror.files._bulk_json import jsonl_pieces
 from eitheror.files._bulk_lines import fasttext_pieces, text_pieces
-from eitheror.files._bulk_parquet import parquet_pieces
-from eitheror.files._bulk_tables import delimited_pieces
 from eitheror.files._collect import BY_SUFFIX, Block, Collector, Table
-from eitheror.files._delimited import read_delimited
 from eitheror.files._exports import dialect_of, read_argilla, read_label_studio, read_prodigy
 from eitheror.files._fasttext import read_fasttext, read_text
 from eitheror.files._jsonl import decode_object, read_jsonl, records
 from eitheror.files._long import group_rows
 from eitheror.files._options import ReadKeywords, ReadOptions
-from eitheror.files._parquet import read_parquet
 from eitheror.files._rows import Reading, Row
 from eitheror.files._streams import Source, bare_suffix, lines_of
 from eitheror.labels import DataError, Labels
@@ -215,9 +211,13 @@ def _pieces(source: Source, reading: Reading) -> Pieces:
     kind = _format_of(source, reading.options)
     if reading.options.format == "long":
         return _rows(source, reading)
-    if kind in ("csv", "tsv"):
+    if kind in ("csv", "tsv"):  # what a kind of file needs is imported when one comes
+        from eitheror.files._bulk_tables import delimited_pieces
+
         return delimited_pieces(source, reading, kind)
     if kind == "parquet":
+        from eitheror.files._bulk_parquet import parquet_pieces
+
         return parquet_pieces(source, reading)
     if kind == "fasttext":
         return fasttext_pieces(source, reading)
@@ -231,8 +231,12 @@ def _pieces(source: Source, reading: Reading) -> Pieces:
 def _ungrouped(source: Source, reading: Reading) -> Iterator[Row]:
     kind = _format_of(source, reading.options)
     if kind in ("csv", "tsv"):
+        from eitheror.files._delimited import read_delimited
+
         return read_delimited(source, reading, kind)
     if kind == "parquet":
+        from eitheror.files._parquet import read_parquet
+
         return read_parquet(source, reading)
     if kind == "fasttext":
         return read_fasttext(source, reading)

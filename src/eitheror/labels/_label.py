@@ -8,7 +8,6 @@ any number of classes may be true. `reduce` finishes the work once the task is k
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,7 +71,9 @@ def suggest(name: object, candidates: Iterable[object]) -> str:
     """
     wanted = str(name)
     near = [str(c) for c in candidates if abs(len(str(c)) - len(wanted)) <= 3]
-    found = difflib.get_close_matches(wanted, near, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # not where every name is known
+
+    found = get_close_matches(wanted, near, n=1, cutoff=0.6)
     return f' (did you mean "{found[0]}"?)' if found else ""
 
 

@@ -4,17 +4,22 @@ In: texts or numbers. Out: logits, probabilities, decisions. The model is data o
 that JSON can hold and arrays; `load` runs no code from the folder and checks every array.
 """
 
-from eitheror.model.fasttext import import_fasttext
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from eitheror.model.fitted import Model, load
-from eitheror.model.huffman import HuffmanParameters
 from eitheror.model.parameters import EmbeddingParameters, LinearParameters, SparseWeight
-from eitheror.model.quantised import (
-    CodedEmbeddingParameters,
-    CodedLinearParameters,
-    CodedRows,
-    CodedWeight,
-)
 from eitheror.model.storage import check_output
+
+if TYPE_CHECKING:
+    from eitheror.model.fasttext import import_fasttext
+    from eitheror.model.huffman import HuffmanParameters
+    from eitheror.model.quantised import (
+        CodedEmbeddingParameters,
+        CodedLinearParameters,
+        CodedRows,
+        CodedWeight,
+    )
 
 __all__ = [
     "CodedEmbeddingParameters",
@@ -30,3 +35,22 @@ __all__ = [
     "import_fasttext",
     "load",
 ]
+
+# What few models need is fetched when it is first touched.
+_HOME = {
+    "CodedEmbeddingParameters": "quantised",
+    "CodedLinearParameters": "quantised",
+    "CodedRows": "quantised",
+    "CodedWeight": "quantised",
+    "HuffmanParameters": "huffman",
+    "import_fasttext": "fasttext",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a name from its module on first touch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'eitheror.model' has no attribute {name!r}")
+    value = getattr(import_module(f"eitheror.model.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -181,9 +181,34 @@ class Model:
         list of lists
             As `decide` of `predict_proba`.
         """
+        return self.named(self.choose(inputs, n_jobs))
+
+    def choose(self, inputs: Inputs, n_jobs: int = 1) -> NDArray[Any]:
+        """Positions in `classes` that the stored rule chooses for each input: `predict` in numbers.
+
+        Parameters
+        ----------
+        inputs, n_jobs
+            As for `decision_function`.
+
+        Returns
+        -------
+        int array of shape (n_samples,), or bool array of shape (n_samples, n_classes)
+            One position a row, -1 where the rule declines to choose; or, from a rule that gives
+            sets, whether each class is chosen.
+        """
         if self.searches:
-            return [[self.classes[column]] for (column,) in self.predict_top(inputs, 1, n_jobs)[0]]
-        return self.decide(self.predict_proba(inputs, n_jobs), n_jobs)
+            return self.predict_top(inputs, 1, n_jobs)[0][:, 0]
+        return self._decided(self.predict_proba(inputs, n_jobs), n_jobs)
+
+    def named(self, chosen: NDArray[Any]) -> list[list[Any]]:
+        """Names of the classes that `choose` chose for each row."""
+        if chosen.ndim == 1:
+            return [[self.classes[column]] if column >= 0 else [] for column in chosen.tolist()]
+        rows, columns = np.nonzero(chosen)
+        names = [self.classes[column] for column in columns.tolist()]
+        ends = np.cumsum(np.bincount(rows, minlength=len(chosen))).tolist()
+        return [names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def predict_top(
         self, inputs: Inputs, k: int = 1, n_jobs: int = 1
@@ -234,15 +259,13 @@ class Model:
             Of class names, in the order of `classes`. Where one class is true: one name a row, none
             where the rule declines to choose, several where it gives sets.
         """
+        return self.named(self._decided(proba, n_jobs))
+
+    def _decided(self, proba: NDArray[Any], n_jobs: int) -> NDArray[Any]:
         rule = self.rule()
         threads = {"n_jobs": n_jobs} if "n_jobs" in signature(rule.predict).parameters else {}
-        chosen = rule.predict(proba, **threads)
-        if chosen.ndim == 1:
-            return [[self.classes[column]] if column >= 0 else [] for column in chosen.tolist()]
-        rows, columns = np.nonzero(chosen)
-        names = [self.classes[column] for column in columns.tolist()]
-        ends = np.cumsum(np.bincount(rows, minlength=len(chosen))).tolist()
-        return [names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        chosen: NDArray[Any] = rule.predict(proba, **threads)
+        return chosen
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to the folder `path`, replacing a model that is there.
@@ -343,18 +366,21 @@ def load(path: str | os.PathLike[str]) -> Model:
     ValueError
         Naming the file and the entry or array that is missing, damaged or does not fit.
     """
-    config, tensors = read_folder(path)
-    missing = sorted(_KEYS - set(config))
-    if missing:
-        raise ValueError(f"{path}/config.json: {missing[0]}: the entry is missing")
-    try:
-        _check_types(config)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}/config.json: {error}") from None
-    try:
-        return _assemble(config, tensors)
-    except ValueError as error:
-        raise ValueError(f"{path}/model.safetensors: {error}") from None
+
+    def made(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model:
+        missing = sorted(_KEYS - set(config))
+        if missing:
+            raise ValueError(f"{path}/config.json: {missing[0]}: the entry is missing")
+        try:
+            _check_types(config)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}/config.json: {error}") from None
+        try:
+            return _assemble(config, tensors)
+        except ValueError as error:
+            raise ValueError(f"{path}/model.safetensors: {error}") from None
+
+    return read_folder(path, made)
 
 
 def _assemble(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import mmap
 import os
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,11 @@ _DTYPES = {
     "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8",
     "U16": "uint16", "F16": "float16",
 }  # fmt: skip
+
+_PART = 1 << 22  # bytes that are read and hashed at a time
+
+_T = TypeVar("_T")
+_Entry = tuple[str, list[int], int, int]
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
@@ -102,18 +110,24 @@ def write_folder(
     _remove(old)
 
 
-def read_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read config and tensors of the model at `path`.
+def read_folder(
+    path: str | os.PathLike[str], make: Callable[[dict[str, Any], dict[str, NDArray[Any]]], _T]
+) -> _T:
+    """Read config and tensors of the model at `path`, and return what `make` makes of them.
+
+    The file's hash is compared while `make` works; if it is wrong, that is what is raised, whatever
+    `make` did.
 
     Parameters
     ----------
     path : str or path
+    make : callable
+        From the config and the arrays that the config lists, with its dtypes and shapes; they are
+        parts of one block of memory.
 
     Returns
     -------
-    config : dict
-    tensors : dict of str to array
-        The arrays that the config lists, with its dtypes and shapes.
+    What `make` returned.
 
     Raises
     ------
@@ -129,7 +143,7 @@ def read_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
         if identity is None:  # renamed away since it was found
             continue
         try:
-            return _read_files(folder)
+            return _read_files(folder, make)
         except (OSError, ValueError):
             # Another process may have replaced the model while it was read: then read the new one.
             if _inode(folder) == identity:
@@ -187,9 +201,31 @@ def _write_files(
         _sync(place)
 
 
-def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    config = _read_config(folder)
-    return config, _read_tensors(folder / _TENSORS, config)
+def _read_files(folder: Path, make: Callable[[dict[str, Any], dict[str, NDArray[Any]]], _T]) -> _T:
+    config, file = _read_config(folder), folder / _TENSORS
+    digest = hashlib.sha256()
+    parts: SimpleQueue[memoryview | None] = SimpleQueue()
+
+    def hash_all() -> None:
+        while (part := parts.get()) is not None:
+            digest.update(part)
+
+    # The hash takes as long as all the rest, and leaves Python: they go side by side.
+    thread = Thread(target=hash_all)
+    thread.start()
+    try:
+        data = _read_bytes(file, config.get("tensors_bytes"), parts)
+    finally:
+        parts.put(None)
+    try:
+        return make(config, _arrays(file, data, config.get("tensors")))
+    finally:
+        thread.join()
+        if digest.hexdigest() != config.get("tensors_sha256"):
+            raise ValueError(
+                f"{file}: its SHA-256 is not the one in {_CONFIG}: the file was changed or "
+                "belongs to another model; copy the model folder again"
+            ) from None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -216,52 +252,86 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_tensors(file: Path, config: dict[str, Any]) -> dict[str, NDArray[Any]]:
+def _read_bytes(
+    file: Path, expected: Any, parts: SimpleQueue[memoryview | None]
+) -> NDArray[np.uint8]:
+    """Return all bytes of a file that is as long as it should be; hand them on as they come."""
     if not file.is_file():
         raise ValueError(f"{file}: the file is missing; copy the whole model folder")
-    size, expected = file.stat().st_size, config.get("tensors_bytes")
-    if size != expected:
-        way = "cut short" if isinstance(expected, int) and size < expected else "too long"
+    with file.open("rb", buffering=0) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        memory = _memory(size)
+        done, read = 0, 1
+        while done < size and read:
+            read = opened.readinto(memory[done : done + _PART]) or 0
+            parts.put(memory[done : done + read])
+            done += read
+    if done != expected:
+        way = "cut short" if isinstance(expected, int) and done < expected else "too long"
         raise ValueError(
-            f"{file}: {way}: {size} bytes, {expected} were written; copy the model folder again"
+            f"{file}: {way}: {done} bytes, {expected} were written; copy the model folder again"
         )
-    # The hash takes as long as the reading, and both leave Python: they go side by side.
-    with ThreadPoolExecutor(1) as thread:
-        hashed = thread.submit(_sha256, file)
-        try:
-            return _read_arrays(file, config.get("tensors"))
-        finally:
-            if hashed.result() != config.get("tensors_sha256"):
-                raise ValueError(
-                    f"{file}: its SHA-256 is not the one in {_CONFIG}: the file was changed or "
-                    "belongs to another model; copy the model folder again"
-                ) from None
+    return np.frombuffer(memory, np.uint8, done)
 
 
-def _read_arrays(file: Path, described: Any) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError, safe_open
+def _memory(size: int) -> memoryview:
+    """Return memory whose pages are all there: to be given them one by one takes twice as long."""
+    flags = {}
+    if hasattr(mmap, "MAP_POPULATE"):  # Linux
+        flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE}
+    return memoryview(mmap.mmap(-1, max(size, 1), **flags))[:size]
 
+
+def _arrays(file: Path, data: NDArray[np.uint8], described: Any) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a safetensors file, as parts of its bytes."""
     if not isinstance(described, dict):
         raise ValueError(f"{file.parent / _CONFIG}: tensors: an object was expected")
+    start, entries = _header(file, data)
     arrays = {}
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            names = set(opened.keys())
-            for name in sorted(names | set(described)):
-                if name not in names:
-                    raise ValueError(f"{file}: {name}: the array is missing")
-                part = opened.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
-                found = {"dtype": dtype, "shape": list(part.get_shape())}
-                if found != described.get(name):
-                    raise ValueError(
-                        f"{file}: {name}: {_described(found)} came; "
-                        f"{_described(described.get(name))} was expected"
-                    )
-                arrays[name] = opened.get_tensor(name)
-    except SafetensorError as error:
-        raise ValueError(f"{file}: not a safetensors file: {error}") from None
+    for name in sorted(set(entries) | set(described)):
+        if name not in entries:
+            raise ValueError(f"{file}: {name}: the array is missing")
+        code, shape, begin, end = entries[name]
+        found = {"dtype": _DTYPES.get(code, code), "shape": shape}
+        if found != described.get(name):
+            raise ValueError(
+                f"{file}: {name}: {_described(found)} came; "
+                f"{_described(described.get(name))} was expected"
+            )
+        part = data[start + begin : start + end].view(_DTYPES[code]).reshape(shape)
+        arrays[name] = np.require(part, requirements="A")  # others than ours may not align them
     return arrays
+
+
+def _header(file: Path, data: NDArray[np.uint8]) -> tuple[int, dict[str, _Entry]]:
+    """Return where the numbers begin, and dtype, shape and place of each array."""
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    try:
+        if not 8 < start <= len(data):
+            raise ValueError(f"a header of {start - 8} bytes")
+        header = json.loads(data[8:start].tobytes())
+        header.pop("__metadata__", None)
+        entries = {name: _entry(**entry) for name, entry in header.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file}: not a safetensors file: {error}") from None
+    position = 0
+    for _, _, begin, end in sorted(entries.values(), key=lambda entry: entry[2:]):
+        if begin != position:
+            raise ValueError(f"{file}: not a safetensors file: an array begins at {begin}")
+        position = end
+    if start + position != len(data):
+        raise ValueError(f"{file}: not a safetensors file: the arrays end at {position}")
+    return start, entries
+
+
+def _entry(dtype: str, shape: list[int], data_offsets: list[int]) -> _Entry:
+    begin, end = data_offsets
+    if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
+        raise ValueError("a length below 0")
+    size = np.dtype(_DTYPES[dtype]).itemsize if dtype in _DTYPES else 0
+    if end < begin or (size and math.prod(shape) * size != end - begin):
+        raise ValueError(f"{end - begin} bytes for an array of shape {shape}")
+    return dtype, shape, begin, end
 
 
 def _described(tensor: Any) -> str:

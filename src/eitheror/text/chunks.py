@@ -11,7 +11,6 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,6 +45,7 @@ __all__ = [
     "n_threads",
     "normalised",
     "read_chunk",
+    "scan_chunk",
     "split_chunks",
 ]
 
@@ -67,6 +67,9 @@ RawChunk = tuple[int, Sequence[str]]  # number of the first row, the rows' texts
 Filled = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None]
 Encoded = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 Words = tuple[NDArray[np.uint8], NDArray[np.int32]]
+Scanned = tuple[
+    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,17 +198,29 @@ class _Room:
         return taken
 
 
-def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
-    """Tokenise the rows of a chunk and number its words by first occurrence."""
-    tokens, room = native("tokens"), _Room.of(scratch)
+def scan_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Scanned:
+    """Tokenise the rows of a chunk: their bytes; each token's place, end and hash; row ends.
+
+    The bytes and the tokens' arrays are those of `scratch`, good until the thread's next chunk.
+    """
+    room = _Room.of(scratch)
     first, texts = raw
     data, row_starts, row_ends, wide = _folded(first, texts, options, room)
     starts, stops, hashes = room.tokens(len(data) + 1)
     token_ends = np.empty(len(texts), dtype=np.int64)
     classes = character_classes(options.split_punctuation)
-    n = tokens.scan(data, row_starts, row_ends, wide, classes, starts, stops, hashes, token_ends)
+    n = native("tokens").scan(
+        data, row_starts, row_ends, wide, classes, starts, stops, hashes, token_ends
+    )
+    return data, starts[:n], stops[:n], hashes[:n], token_ends
+
+
+def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
+    """Tokenise the rows of a chunk and number its words by first occurrence."""
+    tokens, room = native("tokens"), _Room.of(scratch)
+    data, starts, stops, hashes, token_ends = scan_chunk(raw, options, scratch)
     room.table.clear()
-    ids, firsts = room.table.add(hashes[:n], room.ids(n))
+    ids, firsts = room.table.add(hashes, room.ids(len(hashes)))
     counts = np.zeros(len(firsts), dtype=np.int64)
     tokens.tally(ids, counts)
     starts = starts[firsts]
@@ -425,22 +440,21 @@ def split_chunks(texts: Sequence[str], first_row: int = 0) -> list[RawChunk]:
         raise TypeError("one str came; a list of texts was expected: write [text]")
     if isinstance(texts, Texts):
         return _split_buffers(texts, first_row)
-    rows = list(texts)
-    chunks: list[RawChunk] = []
-    first = size = 0
-    for row, text in enumerate(rows):
+    rows = texts if isinstance(texts, list) else list(texts)
+    for row, text in () if set(map(type, rows)) <= {str} else enumerate(rows):
         if not isinstance(text, str):
             raise TypeError(
                 f"row {first_row + row}: {text!r:.80} is a {type(text).__name__}; a text (str) "
                 "was expected"
             )
-        size += len(text)
-        if size >= _CHUNK:
-            chunks.append((first_row + first, rows[first : row + 1]))
-            first, size = row + 1, 0
-    if first < len(rows) or not chunks:
-        chunks.append((first_row + first, rows[first:]))
-    return chunks
+    sizes = np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
+    bounds, done = [0], 0
+    while bounds[-1] < len(rows):  # a chunk ends with the row that makes it large enough
+        bounds.append(min(int(np.searchsorted(sizes, done + _CHUNK)) + 1, len(rows)))
+        done = int(sizes[bounds[-1] - 1])
+    if len(bounds) <= 2:
+        return [(first_row, rows)]
+    return [(first_row + a, rows[a:b]) for a, b in pairwise(bounds)]
 
 
 def _split_buffers(texts: Texts, first_row: int) -> list[RawChunk]:
@@ -488,6 +502,8 @@ def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> li
     """Results of `work` on each item, in order, from at most `n_jobs` threads."""
     if n_jobs == 1 or len(items) == 1:
         return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # not for a few lines
+
     with ThreadPoolExecutor(min(n_jobs, len(items))) as threads:
         return list(threads.map(work, items))
 
@@ -506,6 +522,8 @@ def gathered(
     """
     row_ends = np.empty(n_rows, dtype=np.int64)
     indices = np.empty(most, dtype=np.int32)  # pages that no row reaches are never backed by memory
+    from concurrent.futures import Future
+
     behind: list[Future[tuple[int, int]]] = [Future() for _ in range(len(items) + 1)]
     behind[0].set_result((0, 0))
     waiting = dict(enumerate(items))

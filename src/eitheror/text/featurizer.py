@@ -35,6 +35,7 @@ from eitheror.text.chunks import (
     n_threads,
     normalised,
     read_chunk,
+    scan_chunk,
     split_chunks,
 )
 from eitheror.text.options import TextOptions
@@ -298,15 +299,42 @@ class Featurizer:
 
     def _transform_compiled(self, chunks: Sequence[RawChunk], n_jobs: int) -> Rows:
         table, _ = self._table, self._bucket_rows  # made once, before several threads ask for them
-        scratch = local()
+        scratch = self._scratch
 
         def rows_of(raw: RawChunk) -> Rows:
+            if not self.options.char_ngrams[1]:
+                return self._weigh(self._looked_up(raw))
             chunk = read_chunk(raw, self.options, scratch)
             found = table.find(chunk.hashes)
             found[found >= 0] += self._bias
             return self._weigh(self._fill((chunk, found)))
 
-        return Rows.concatenate(in_threads(rows_of, chunks, n_threads(n_jobs)))
+        parts = in_threads(rows_of, chunks, n_threads(n_jobs))
+        return parts[0] if len(parts) == 1 else Rows.concatenate(parts)
+
+    @cached_property
+    def _scratch(self) -> local:
+        # From call to call: a model predicts some thousand texts at a time.
+        return local()
+
+    def _looked_up(self, raw: RawChunk) -> Filled:
+        """Return what `_fill` returns, for words without character n-grams."""
+        *_, hashes, token_ends = scan_chunk(raw, self.options, self._scratch)
+        most = len(hashes) * self.options.word_ngrams + len(token_ends) * self._bias
+        row_ends = np.empty(len(token_ends), dtype=np.int64)
+        indices = np.empty(most, dtype=np.int32)
+        n = native("lookup").find_rows(
+            hashes,
+            token_ends,
+            self._table.keys,
+            self._table.slots,
+            self.options.word_ngrams,
+            self._bucket_rows,
+            self._bias,
+            row_ends,
+            indices,
+        )
+        return self._counted(row_ends, indices[:n])
 
     def _transform_plain(self, first: int, texts: Sequence[str]) -> Filled:
         tokens = [
@@ -377,11 +405,10 @@ class Featurizer:
         self, item: tuple[Chunk, NDArray[np.int32]], room: NDArray[np.int32] | None = None
     ) -> Filled:
         """Return the rows of a chunk; weighting "mean" writes the features into `room`."""
-        tokens = native("tokens")
         chunk, word_rows = item
         row_ends = np.empty(len(chunk.token_ends), dtype=np.int64)
         indices = np.empty(self._most(chunk), dtype=np.int32) if room is None else room
-        n = tokens.fill(
+        n = native("tokens").fill(
             chunk.ids,
             chunk.token_ends,
             word_rows,
@@ -394,11 +421,14 @@ class Featurizer:
             row_ends,
             indices,
         )
+        return self._counted(row_ends, indices[:n])
+
+    def _counted(self, row_ends: NDArray[np.int64], indices: NDArray[np.int32]) -> Filled:
         if self.options.weighting == "mean":
-            return row_ends, indices[:n], None
-        repeats = np.empty(n, dtype=np.int32)
+            return row_ends, indices, None
+        repeats = np.empty(len(indices), dtype=np.int32)
         place_of = np.full(self.n_features, -1, dtype=np.int32)
-        n = tokens.combine(row_ends, indices, repeats, place_of)
+        n = native("tokens").combine(row_ends, indices, repeats, place_of)
         return row_ends, indices[:n], repeats[:n]
 
     def _weigh(self, filled: Filled) -> Rows:

@@ -57,6 +57,25 @@ class Texts(Sequence[str]):
         """Return a copy of texts that hold no half of a surrogate pair."""
         return cls([piece_of(texts)])
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Texts]) -> Texts:
+        """Return the texts of all parts, in order; the buffers are shared.
+
+        Examples
+        --------
+        >>> Texts.concatenate([Texts.of(["one", "two"]), Texts.of(["three"])])
+        ['one', 'two', 'three']
+        """
+        whole = cls()
+        if parts:
+            first = np.cumsum([0, *(len(part.buffers) for part in parts[:-1])]).tolist()
+            numbers = [part.which + i for part, i in zip(parts, first, strict=True)]
+            whole.buffers = [data for part in parts for data in part.buffers]
+            whole.which = np.concatenate(numbers, dtype=np.int32)
+            whole.starts = np.concatenate([part.starts for part in parts])
+            whole.ends = np.concatenate([part.ends for part in parts])
+        return whole
+
     @property
     def n_bytes(self) -> int:
         """Bytes of the texts in UTF-8."""
@@ -100,15 +119,23 @@ class Texts(Sequence[str]):
     def joined(self) -> Piece:
         """Return one buffer, and where in it each text begins and ends.
 
-        It is the stretch of the buffer that the texts share where they take up most of it.
+        It is made of the stretches of the buffers that the texts lie in, where they take up most of
+        them.
         """
         lengths = self.ends - self.starts
         size = int(lengths.sum())
-        if len(self) and (self.which == self.which[0]).all():
-            begin, end = int(self.starts.min()), int(self.ends.max())
-            if end - begin <= 2 * size:
-                data = self.buffers[self.which[0]][begin:end]
-                return data, self.starts - begin, self.ends - begin
+        bounds = [0, *(np.flatnonzero(np.diff(self.which)) + 1).tolist(), len(self)]
+        if len(self) and len(bounds) - 1 <= len(self.buffers):
+            begins = np.minimum.reduceat(self.starts, bounds[:-1])
+            stops = np.maximum.reduceat(self.ends, bounds[:-1])
+            if (stops - begins).sum() <= 2 * size:
+                which = self.which[bounds[:-1]]
+                spans = zip(which.tolist(), begins.tolist(), stops.tolist(), strict=True)
+                parts = [self.buffers[i][begin:stop] for i, begin, stop in spans]
+                places = np.cumsum(stops - begins) - stops  # where each buffer itself would begin
+                shift = np.repeat(places, np.diff(bounds))
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                return data, self.starts + shift, self.ends + shift
         ends = np.cumsum(lengths)
         return b"".join(self._spans(slice(None))), ends - lengths, ends
 

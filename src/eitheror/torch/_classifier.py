@@ -404,7 +404,7 @@ class TorchClassifier:
         ValueError
             For a folder of another kind, or a module that the tensors do not fit.
         """
-        config, tensors = read_folder(path)
+        config, tensors = read_folder(path, lambda *found: found)
         if config.get("family") != "torch":
             raise ValueError(
                 f"{path} is a model of family {config.get('family')!r}; read it with eitheror.load"
