@@ -260,18 +260,23 @@ def _read_bytes(
         raise ValueError(f"{file}: the file is missing; copy the whole model folder")
     with file.open("rb", buffering=0) as opened:
         size = os.fstat(opened.fileno()).st_size
+        _check_size(file, size, expected)  # before memory is taken for it
         memory = _memory(size)
         done, read = 0, 1
         while done < size and read:
             read = opened.readinto(memory[done : done + _PART]) or 0
             parts.put(memory[done : done + read])
             done += read
-    if done != expected:
-        way = "cut short" if isinstance(expected, int) and done < expected else "too long"
-        raise ValueError(
-            f"{file}: {way}: {done} bytes, {expected} were written; copy the model folder again"
-        )
+    _check_size(file, done, expected)
     return np.frombuffer(memory, np.uint8, done)
+
+
+def _check_size(file: Path, size: int, expected: Any) -> None:
+    if size != expected:
+        way = "cut short" if isinstance(expected, int) and size < expected else "too long"
+        raise ValueError(
+            f"{file}: {way}: {size} bytes, {expected} were written; copy the model folder again"
+        )
 
 
 def _memory(size: int) -> memoryview:
