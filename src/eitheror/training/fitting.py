@@ -364,7 +364,8 @@ class _Job:
         from eitheror.training.tree import TreeTrainer
 
         if self.start is None:
-            return TreeTrainer.fresh(examples, plan)
+            mass = class_prior(examples.targets, examples.weight)
+            return TreeTrainer.fresh(lambda: [examples], examples.rows.n_features, mass, plan)
         old = self.start.parameters
         assert isinstance(old, HuffmanParameters)
         trainer = TreeTrainer.on_tree_of(old, examples.rows.n_features, plan)
@@ -430,7 +431,7 @@ def make_trainer(
     """
     if plan.loss == TREE:
         raise ValueError(
-            "loss='hs' builds its tree from all the rows, which must be in memory; use 'softmax'"
+            "loss='hs' builds its tree from all the rows before the first step; use 'softmax'"
         )
     many = blocks and len(bias) * (plan.dim or 0) >= MANY_WEIGHTS and not plan.hogwild
     if plan.features == "embedding" and many:
