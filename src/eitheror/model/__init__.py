@@ -6,7 +6,7 @@ that JSON can hold and arrays; `load` runs no code from the folder and checks ev
 
 from eitheror.model.fasttext import import_fasttext
 from eitheror.model.fitted import Model, load
-from eitheror.model.huffman import HuffmanParameters
+from eitheror.model.huffman import CodedHuffmanParameters, HuffmanParameters
 from eitheror.model.parameters import EmbeddingParameters, LinearParameters, SparseWeight
 from eitheror.model.quantised import (
     CodedEmbeddingParameters,
@@ -18,6 +18,7 @@ from eitheror.model.storage import check_output
 
 __all__ = [
     "CodedEmbeddingParameters",
+    "CodedHuffmanParameters",
     "CodedLinearParameters",
     "CodedRows",
     "CodedWeight",
