@@ -308,9 +308,9 @@ def test_the_limit_is_a_size_from_256m_up():
 def test_a_model_that_does_not_fit_says_its_size_and_what_helps(data: Path):
     """Before the passes, with features x dim and the options that make it smaller."""
     events = Events()
-    with pytest.raises(MemoryLimitError, match=r"classes\) x dim 90000 needs .* smaller --dim"):
+    with pytest.raises(MemoryLimitError, match=r"classes\) x dim 150000 needs .* smaller --dim"):
         fit_files(
-            data, TrainOptions(features="embedding", dim=90_000), memory="512M", progress=events
+            data, TrainOptions(features="embedding", dim=150_000), memory="512M", progress=events
         )
     assert {"reading"} == events.phases()
     assert not cache_of(data).exists()

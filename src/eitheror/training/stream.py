@@ -24,7 +24,14 @@ from eitheror.model import Model
 from eitheror.text import Featurizer
 from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
-from eitheror.training.checks import Valid, check_valid, idle_message, known_rows, valid_weight
+from eitheror.training.checks import (
+    Valid,
+    check_resume,
+    check_valid,
+    idle_message,
+    known_rows,
+    valid_weight,
+)
 from eitheror.training.examples import Examples
 from eitheror.training.fitting import MAX_WEIGHTS, SEPARABLE, bias_of_prior, make_trainer
 from eitheror.training.loop import run_epochs
@@ -124,6 +131,7 @@ def fit_files(
     'fruit'
     """
     options = options or TrainOptions()
+    check_resume(checkpoint, resume)
     budget = Budget(memory_limit(memory))
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if read.get("feature_columns") or read.get("feature_names"):

@@ -128,8 +128,8 @@ def model_bytes(
     -------
     int
         The largest of three: parameters, what the optimiser keeps (with `patience` all that
-        twice), a copy of the parameters, and the rows; or the finished model three times, as its
-        file is put together in memory; or what a label tree is built from.
+        twice), a copy of the parameters, and the rows; or the finished model with its vocabulary;
+        or what a label tree is built from.
     """
     if plan.features == "embedding":
         assert plan.dim is not None
@@ -144,7 +144,7 @@ def model_bytes(
     if plan.loss == TREE:
         training += _TREE[0] * n_classes
         building = sum(_TREE) * n_classes + 24 * n_features + rows
-    return max(training, building, 3 * (written + vocabulary))
+    return max(training, building, written + vocabulary)
 
 
 def _mega(size: int) -> str:
