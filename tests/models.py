@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eitheror.model import EmbeddingParameters, LinearParameters, Model
+from eitheror.model import EmbeddingParameters, HuffmanParameters, LinearParameters, Model
+from eitheror.model.huffman import huffman_tree
 from eitheror.text import Featurizer, TextOptions
 
 CLASSES = ("bug", "billing", "help")
@@ -48,6 +49,19 @@ def number_model():
         ),
         feature_names=["height", "width"],
     )
+
+
+def tree_model():
+    """Return a model of texts with random embeddings and a tree over seven classes."""
+    featurizer, rows = Featurizer.fit(TEXTS, TextOptions("mean", 2, (3, 4)))
+    rng = np.random.default_rng(1)
+    parameters = HuffmanParameters(
+        rng.normal(size=(rows.n_features, 5)).astype(np.float32),
+        rng.normal(size=(6, 5)).astype(np.float32),
+        huffman_tree([40, 9, 9, 4, 2, 1, 1]),
+        rng.normal(size=6).astype(np.float32),
+    )
+    return Model("multiclass", list("abcdefg"), {"dim": 5}, "softmax", featurizer, parameters)
 
 
 MODELS = {

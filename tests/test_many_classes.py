@@ -427,7 +427,7 @@ def test_classes_that_share_words_are_neighbours_in_the_tree() -> None:
     data = Rows(np.arange(401, dtype=np.int64), rows.ravel(), None, 20)
     labels = Labels(names, classes=[f"c{k}" for k in range(8)])
     examples = Examples(data, labels.sparse(), np.ones(400, np.float32))
-    children = label_tree(examples, np.full(8, 1 / 8))
+    children = label_tree(lambda: [examples], 20, np.full(8, 1 / 8))
     pairs = {tuple(sorted(pair)) for pair in children.tolist() if max(pair) < 8}
     assert {(0, 1), (2, 3), (4, 5), (6, 7)} == pairs
 
@@ -440,7 +440,7 @@ def test_the_tree_is_a_tree_and_short_for_frequent_classes(n_classes: int) -> No
     rows = Rows(np.zeros(2, np.int64), np.zeros(0, np.int32), None, 3)
     labels = Labels([not_("c00")], classes=[f"c{k:02}" for k in range(n_classes)])
     examples = Examples(rows, labels.sparse(), np.ones(1, np.float32))
-    children = label_tree(examples, mass)
+    children = label_tree(lambda: [examples], 3, mass)
     np.testing.assert_array_equal(np.arange(2 * n_classes - 2), np.sort(children, axis=None))
     assert (children < np.arange(n_classes, 2 * n_classes - 1)[:, None]).all()
     length = np.zeros(2 * n_classes - 1)

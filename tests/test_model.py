@@ -1,15 +1,17 @@
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from eitheror import decide
 from eitheror._kernels.rows import Rows
@@ -20,6 +22,7 @@ from eitheror.model import (
     check_output,
     load,
 )
+from eitheror.model.storage import write_tensors
 from models import MODELS, TEXTS, file_bytes, number_model, text_model
 
 # --- predicting ------------------------------------------------------------------------------
@@ -409,3 +412,27 @@ def test_loading_what_is_no_model_says_so(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: not a model: config.json is missing"):
         load(tmp_path / "empty")
+
+
+def test_arrays_are_written_as_the_package_writes_them():
+    """Every type, empty arrays and single numbers: the bytes are those of safetensors."""
+    names = "bool uint8 int8 int16 uint16 float16 int32 uint32 float32 float64 int64 uint64"
+    tensors = {f"{name} é": np.arange(6).reshape(2, 3).astype(name) for name in names.split()}
+    tensors |= {"none": np.empty((0, 4), np.float32), "one": np.array(2.0)}
+    for header in (None, {"format": 'a "quoted" word'}):
+        stream = io.BytesIO()
+        write_tensors(stream, tensors, header)
+        assert save(tensors, header) == stream.getvalue()
+
+
+def test_saving_copies_no_table(tmp_path):
+    """A table of 8 MB is written from where it stands."""
+    parameters = LinearParameters(np.ones((1_000_000, 2), np.float32), np.zeros(2, np.float32))
+    model = Model("multiclass", ["a", "b"], {}, "softmax", None, parameters)
+    tracemalloc.start()
+    try:
+        model.save(tmp_path / "m")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < parameters.weight.nbytes / 2

@@ -8,8 +8,7 @@ import pytest
 
 import eitheror as eo
 from eitheror.model import HuffmanParameters, LinearParameters, Model, SparseWeight
-from eitheror.text import Featurizer, TextOptions
-from models import CLASSES, MODELS, TEXTS
+from models import MODELS, TEXTS, tree_model
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -57,7 +56,7 @@ def small(kind: str) -> Model:
     from eitheror.small.embedding import EmbeddingShrinker, Plan
     from eitheror.small.linear import LinearShrinker
 
-    model = MODELS[kind]()
+    model = tree_model() if kind == "tree" else MODELS[kind]()
     if kind == "linear":
         return LinearShrinker(model).with_entries(100)
     return EmbeddingShrinker(model, 0).built(Plan(60, 20, 2, 16, 2))
@@ -69,6 +68,8 @@ MADE = {
     "unit rows": unit_row_model,
     "linear, shrunk": lambda: small("linear"),
     "embedding, shrunk": lambda: small("embedding"),
+    "tree": tree_model,
+    "tree, shrunk": lambda: small("tree"),
 }
 
 
@@ -129,16 +130,16 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     assert 2 == len(list(tmp_path.iterdir()))
 
 
-def test_a_tree_is_refused(tmp_path):
-    """A model with a tree over its classes has no ONNX form, and the message says so."""
-    featurizer, _ = Featurizer.fit(["one two"], TextOptions())
-    tree = HuffmanParameters(
-        np.ones((3, 2), np.float32), np.ones((2, 2), np.float32), np.int32([[2, 1], [3, 0]])
-    )
-    model = Model("multiclass", list(CLASSES), {}, "softmax", featurizer, tree)
-    with pytest.raises(ValueError, match="a tree over its classes"):
-        eo.export_onnx(model, tmp_path / "model.onnx")
-    assert [] == list(tmp_path.iterdir())
+def test_a_tree_of_one_class_without_intercepts(tmp_path):
+    """A model of fastText may have a single label, and its nodes have no bias."""
+    made = tree_model()
+    table, tree = made.parameters.embedding, made.parameters.children
+    one = HuffmanParameters(table, np.empty((0, 5), np.float32), np.empty((0, 2), np.int32))
+    plain = HuffmanParameters(table, made.parameters.weight, tree)
+    for classes, parameters in ((["a"], one), (made.classes, plain)):
+        model = replace(made, classes=classes, parameters=parameters)
+        logits, _, _ = run(model, MORE, tmp_path / "model.onnx")
+        np.testing.assert_allclose(logits, model.decision_function(MORE), rtol=0, atol=1e-5)
 
 
 def test_a_folder_and_a_place_that_is_not_there_are_refused(tmp_path):

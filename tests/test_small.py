@@ -13,12 +13,15 @@ from eitheror._kernels.rows import Rows
 from eitheror._kernels.varint import packed, packed_rising, unpacked, unpacked_rising
 from eitheror.cli import main
 from eitheror.model import CodedRows, CodedWeight, LinearParameters, Model, SparseWeight
+from eitheror.model.parameters import parameters_from_tensors
 from eitheror.model.quantised import coded_from_tensors
+from eitheror.small.embedding import EmbeddingShrinker, Plan
 from eitheror.small.quantise import coded_rows, coded_values
 from eitheror.small.vocabulary import kept
 from eitheror.text import FastTextFeaturizer, FastTextOptions, Featurizer, TextOptions
 from eitheror.training import TrainOptions, fit
-from models import MODELS, file_bytes, number_model
+from models import MODELS, file_bytes, number_model, tree_model
+from models import TEXTS as SOME
 
 WORDS = [f"w{i}" for i in range(300)]
 EVERYTHING = np.arange(10_000)
@@ -37,11 +40,11 @@ TEXTS, LABELS = data(2000, 0)
 HELD_OUT = data(500, 1)
 
 
-@pytest.fixture(scope="module", params=["tfidf", "embedding"])
+@pytest.fixture(scope="module", params=["tfidf", "embedding", "tree"])
 def trained(request) -> Model:
     """Return a trained model of texts of either kind."""
-    options = TrainOptions(features=request.param, epochs=8)
-    return fit(TEXTS, LABELS, options)
+    kind = {"loss": "hs"} if request.param == "tree" else {"features": request.param}
+    return fit(TEXTS, LABELS, TrainOptions(**kind, epochs=8))
 
 
 def folder_size(model: Model, path) -> int:
@@ -213,6 +216,25 @@ def test_a_small_model_is_nearly_as_good(trained, tmp_path):
     assert record["after"]["accuracy"] > record["before"]["accuracy"] - 0.02
 
 
+@pytest.mark.parametrize("output_width", [0, 2])
+def test_a_small_tree_is_searched_and_checked(output_width, tmp_path):
+    """The best classes are those of sorting; arrays that are no tree, or miss, are refused."""
+    small = EmbeddingShrinker(tree_model(), 0).built(Plan(60, 20, 2, 16, output_width))
+    small.save(tmp_path / "small")
+    loaded = eo.load(tmp_path / "small")
+    assert "huffman-coded" == loaded.parameters.family
+    proba = loaded.predict_proba(SOME)
+    np.testing.assert_array_equal(small.predict_proba(SOME), proba)
+    columns, values = loaded.predict_top(SOME, 3)
+    np.testing.assert_allclose(-np.sort(-proba, axis=1)[:, :3], values, rtol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(proba, columns, 1), values, rtol=1e-5)
+    assert [[loaded.classes[k]] for k in proba.argmax(axis=1)] == loaded.predict(SOME)
+    tensors = loaded.parameters.tensors()
+    for name, wrong in {"children": tensors["children"][::-1], "bias": tensors["bias"][1:]}.items():
+        with pytest.raises(ValueError, match=name):
+            parameters_from_tensors("huffman-coded", {**tensors, name: wrong}, 60, 7)
+
+
 def test_a_score_without_end_is_recorded_as_null(tmp_path):
     """A class of probability 0 that is true makes the log loss infinite, which JSON cannot hold."""
     model = MODELS["linear"]()
@@ -255,9 +277,6 @@ def test_what_cannot_be_shrunk_is_said(trained):
         eo.shrink(number_model())
     with pytest.raises(ValueError, match="shrunk before"):
         eo.shrink(eo.shrink(trained, "10K"), "8K")
-    tree = fit(TEXTS[:50], LABELS[:50], TrainOptions(loss="hs", dim=4, epochs=1))
-    with pytest.raises(ValueError, match=r"a tree over its classes \(loss='hs'\)"):
-        eo.shrink(tree)
 
 
 def test_training_does_not_go_on_from_a_small_model(trained):

@@ -33,6 +33,7 @@ from eitheror.training.stream_cache import building
 CLASSES = ["bread", "fish", "sweet"]
 EMBEDDING = TrainOptions(features="embedding", dim=6, epochs=3)
 LINEAR = TrainOptions(features="tfidf", epochs=3)
+TREE = TrainOptions(loss="hs", dim=6, epochs=3)
 
 
 def rows(n: int, seed: int = 0, *, tags: bool = False) -> list[dict[str, Any]]:
@@ -104,7 +105,7 @@ class Events(list):  # type: ignore[type-arg]
         return " ".join(event["message"] for event in self if event["event"] == "choice")
 
 
-@pytest.mark.parametrize("options", [EMBEDDING, LINEAR], ids=["embedding", "tfidf"])
+@pytest.mark.parametrize("options", [EMBEDDING, LINEAR, TREE], ids=["embedding", "tfidf", "tree"])
 def test_neither_memory_nor_threads_change_a_byte(data: Path, tmp_path: Path, options):
     """Every limit and number of threads gives the same model, with or without a cache."""
     models = []
@@ -116,7 +117,7 @@ def test_neither_memory_nor_threads_change_a_byte(data: Path, tmp_path: Path, op
     assert models[0].options == models[1].options == models[2].options
 
 
-@pytest.mark.parametrize("options", [EMBEDDING, LINEAR], ids=["embedding", "tfidf"])
+@pytest.mark.parametrize("options", [EMBEDDING, LINEAR, TREE], ids=["embedding", "tfidf", "tree"])
 def test_only_the_order_of_visits_differs_from_training_in_memory(data: Path, options):
     """Features and options are those of `fit`, and a file sorted by class is learnt as well."""
     texts, labels = eo.read(data)
@@ -307,9 +308,9 @@ def test_the_limit_is_a_size_from_256m_up():
 def test_a_model_that_does_not_fit_says_its_size_and_what_helps(data: Path):
     """Before the passes, with features x dim and the options that make it smaller."""
     events = Events()
-    with pytest.raises(MemoryLimitError, match=r"classes\) x dim 90000 needs .* smaller --dim"):
+    with pytest.raises(MemoryLimitError, match=r"classes\) x dim 150000 needs .* smaller --dim"):
         fit_files(
-            data, TrainOptions(features="embedding", dim=90_000), memory="512M", progress=events
+            data, TrainOptions(features="embedding", dim=150_000), memory="512M", progress=events
         )
     assert {"reading"} == events.phases()
     assert not cache_of(data).exists()
@@ -389,6 +390,30 @@ def test_bad_rows_are_refused_or_counted(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_the_tree_is_that_of_training_in_memory(tmp_path: Path, weight):
+    """Built from pieces, the tree of 70 classes and its first intercepts are those of `fit`."""
+    random = np.random.default_rng(3)
+    made = []
+    for k in np.minimum(random.geometric(0.05, 4000), 70):
+        words = [f"g{k // 7}", f"c{k}", *(f"w{n}" for n in random.integers(200, size=4))]
+        said: dict[str, Any] = {"label": f"class {k}"}
+        if len(made) % 5 == 0:
+            said = {"either": sorted({f"class {k}", "class 1", "class 2"})}
+        made.append({"text": " ".join(words), **said, "weight": 1 + len(made) % 2})
+    path = write(tmp_path / "many.jsonl", made)
+    table = eo.files.read_table(path)
+    # A step of 1e-9 moves no intercept that float32 could tell apart.
+    options = TrainOptions(
+        loss="hs", dim=4, epochs=1, lr=1e-9, optimizer="sgd", class_weight=weight
+    )
+    expected = fit(table.inputs, table.labels, options, sample_weight=table.weight).parameters
+    actual = fit_files(path, options).parameters
+    assert "huffman" == actual.family
+    for name, array in expected.tensors().items():
+        np.testing.assert_allclose(array, actual.tensors()[name], atol=1e-6, err_msg=name)
+
+
 def test_held_out_rows_stop_training(data: Path, tmp_path: Path):
     """`valid` is watched, a new class in it is passed over, and patience keeps the best pass."""
     held_out = [*rows(300, seed=2), {"text": "new", "label": "new class"}]
@@ -404,9 +429,10 @@ def test_held_out_rows_stop_training(data: Path, tmp_path: Path):
         fit_files(data, options)
 
 
-def test_a_resumed_run_ends_in_the_same_bytes(data: Path, tmp_path: Path):
+@pytest.mark.parametrize("options", [LINEAR, TREE], ids=["tfidf", "tree"])
+def test_a_resumed_run_ends_in_the_same_bytes(data: Path, tmp_path: Path, options):
     """Stopped between passes and resumed, also with another limit, it is the undisturbed run."""
-    expected = bytes_of(fit_files(data, LINEAR))
+    expected = bytes_of(fit_files(data, options))
     checkpoint = Checkpoint(tmp_path / "state")
 
     def stop(event: dict[str, Any]) -> None:
@@ -414,8 +440,8 @@ def test_a_resumed_run_ends_in_the_same_bytes(data: Path, tmp_path: Path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_files(data, LINEAR, progress=stop, checkpoint=checkpoint)
-    model = fit_files(data, LINEAR, memory="1G", n_jobs=2, checkpoint=checkpoint, resume=True)
+        fit_files(data, options, progress=stop, checkpoint=checkpoint)
+    model = fit_files(data, options, memory="1G", n_jobs=2, checkpoint=checkpoint, resume=True)
     assert expected == bytes_of(model)
     assert 3 == len(model.options["history"])
 
@@ -424,9 +450,8 @@ def test_what_cannot_be_read_in_blocks_is_refused(data: Path, tmp_path: Path):
     """Standard input, numbers, formats that combine rows, and missing files: each says why."""
     with pytest.raises(ValueError, match="standard input or an open stream came"):
         fit_files("-", EMBEDDING)
-    for options in (TrainOptions(loss="hs"), TrainOptions(loss="ova", optimizer="newton")):
-        with pytest.raises(ValueError, match="needs all rows in memory"):
-            fit_files(data, options)
+    with pytest.raises(ValueError, match="needs all rows in memory"):
+        fit_files(data, TrainOptions(loss="ova", optimizer="newton"))
     with pytest.raises(ValueError, match="combines rows in memory"):
         fit_files(data, EMBEDDING, format="long")
     with pytest.raises(FileNotFoundError, match="there is no such file"):

@@ -21,10 +21,11 @@ from eitheror.decide import Calibration
 from eitheror.losses import LOSSES
 from eitheror.model import (
     CodedEmbeddingParameters,
+    CodedHuffmanParameters,
     CodedLinearParameters,
     CodedRows,
     CodedWeight,
-    EmbeddingParameters,
+    HuffmanParameters,
     LinearParameters,
     Model,
     SparseWeight,
@@ -53,7 +54,7 @@ def export_onnx(model: Model, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model : Model
-        Linear or of embeddings, shrunk or not; not one with a tree over its classes.
+        Linear, of embeddings, or with a tree over its classes; shrunk or not.
     path : str or path
         A file that is there is replaced.
 
@@ -62,7 +63,7 @@ def export_onnx(model: Model, path: str | os.PathLike[str]) -> None:
     ImportError
         If `onnx` is not installed.
     ValueError
-        If the model is of a kind that cannot be exported, or larger than an ONNX file can be.
+        If the model is larger than an ONNX file can be.
     OSError
         If the file cannot be written.
 
@@ -204,19 +205,47 @@ def _logits(graph: _Graph, model: Model) -> str:
             product = _numbers_product(graph, parameters)
         else:
             product = _rows_product(graph, parameters.weight)
-    elif isinstance(parameters, EmbeddingParameters | CodedEmbeddingParameters):
+    elif isinstance(parameters, HuffmanParameters | CodedHuffmanParameters):
+        nodes = parameters if isinstance(parameters, HuffmanParameters) else parameters.tree
+        return _down_the_tree(graph, nodes, _rows_product(graph, parameters.embedding))
+    else:
         if isinstance(parameters, CodedEmbeddingParameters):
             output = parameters.output
         else:
             output = parameters.weight
         hidden = _rows_product(graph, parameters.embedding)
         product = graph.add("MatMul", [hidden, graph.keep(output.T)])
-    else:
-        raise ValueError(
-            "a model with a tree over its classes (loss='hs') came; linear models and embeddings "
-            "can be written as ONNX"
-        )
     return graph.add("Add", [product, graph.keep(parameters.bias)])
+
+
+def _down_the_tree(graph: _Graph, tree: HuffmanParameters, hidden: str) -> str:
+    """Log-probabilities of the classes, level by level, from the hidden vectors."""
+    n_classes = tree.n_classes
+    margins = graph.add("MatMul", [hidden, graph.keep(tree.weight.T)])
+    if tree.bias is not None:
+        margins = graph.add("Add", [margins, graph.keep(tree.bias)])
+    # log(1 - sigma(m)) = -softplus(m) to the left, log sigma(m) = -softplus(-m) to the right
+    opposite = graph.add("Neg", [margins])
+    turns = [graph.add("Neg", [graph.add("Softplus", [m])]) for m in (margins, opposite)]
+    scores = graph.filled(graph.joined(graph.length(hidden), graph.ints(1)), np.zeros(1, "f4"))
+    nodes = np.array([2 * n_classes - 2])
+    levels, reached = [scores], [nodes]
+    while (nodes >= n_classes).any():
+        inner = np.flatnonzero(nodes >= n_classes)
+        below = nodes[inner] - n_classes
+        above = _columns(graph, scores, inner)
+        sides = [graph.add("Add", [above, _columns(graph, turn, below)]) for turn in turns]
+        scores = graph.add("Concat", sides, axis=1)
+        nodes = tree.children[below].T.ravel()
+        levels.append(scores)
+        reached.append(nodes)
+    place = np.empty(2 * n_classes - 1, np.int64)
+    place[np.concatenate(reached)] = np.arange(len(place))
+    return _columns(graph, graph.add("Concat", levels, axis=1), place[:n_classes])
+
+
+def _columns(graph: _Graph, values: str, which: NDArray[np.integer]) -> str:
+    return graph.add("Gather", [values, graph.keep(which, np.int64)], axis=1)
 
 
 def _numbers_product(graph: _Graph, parameters: LinearParameters) -> str:

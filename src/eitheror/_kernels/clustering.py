@@ -1,7 +1,8 @@
 """Compiled building of a label tree: classes whose texts share words come to stand side by side.
 
-`class_signatures` gives every class a short vector, the sum of its texts' random projections;
-`split_classes` cuts the classes in two, again and again, until each is alone.
+`class_signatures` gives every class a short vector, the sum of its texts' random projections, and
+`unit_rows` gives them one length; `split_classes` cuts the classes in two, again and again, until
+each is alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, SUMS, Features, Targets, jit
 
-__all__ = ["SIGNS", "class_signatures", "split_classes"]
+__all__ = ["SIGNS", "class_signatures", "split_classes", "unit_rows"]
 
 SIGNS = 64
 """Length of a signature."""
@@ -72,7 +73,7 @@ def class_signatures(
     rarity : float32 array of shape (n_features,)
         What a feature counts.
     out : float32 array of shape (n_classes, SIGNS)
-        Changed in place; at the end of length 1, or 0 for a class that no statement names.
+        Changed in place, so that the rows may come in several calls.
     """
     text = np.empty(SIGNS, np.float32)
     for i in order:
@@ -89,8 +90,13 @@ def class_signatures(
             if amount > 0.0:
                 amount = amount / total * targets.row_weight[i]
                 _add_scaled(text, np.float32(amount), out[targets.indices[j]])
-    for k in range(out.shape[0]):
-        _unit(out[k])
+
+
+@jit(EXACT)
+def unit_rows(vectors: Floats) -> None:
+    """Scale each row to length 1; rows of 0 stay."""
+    for k in range(vectors.shape[0]):
+        _unit(vectors[k])
 
 
 @jit(SUMS)
@@ -164,7 +170,7 @@ def split_classes(
     Parameters
     ----------
     signatures : float32 array of shape (n_classes, SIGNS)
-        From `class_signatures`.
+        From `class_signatures`, of length 1, or 0 for a class that no statement names.
     mass : float64 array of shape (n_classes,)
         How often each class is true, above 0.
     children : int32 array of shape (n_classes - 1, 2)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["StreamFlags", "pace_line", "train_streamed"]
 
 _STREAM = Group("Files larger than memory", sort_key=2)
+_PHASES = {
+    "reading": "reading",
+    "rows": "numbering features",
+    "tree": "building the tree of classes",
+    "pass": "pass",
+}
 
 
 @Parameter(name="*", group=_STREAM)
@@ -120,7 +126,7 @@ def pace_line(event: dict[str, Any]) -> str:
     >>> pace_line({"phase": "pass", "rows": 5000, "of": 20000, "rate": 1000.0, "left": 15.0})
     'pass: 5,000 of 20,000 rows, 1,000 a second, 15 s left'
     """
-    name = {"reading": "reading", "rows": "numbering features", "pass": "pass"}[event["phase"]]
+    name = _PHASES[event["phase"]]
     of = "" if event["of"] is None else f"{event['rows']:,} of "
     rows = count(event["rows"] if event["of"] is None else event["of"], "row")
     left = "" if event["left"] is None else f", {_time(event['left'])} left"

@@ -13,7 +13,7 @@ from eitheror.model.storage import check_output
 
 if TYPE_CHECKING:
     from eitheror.model.fasttext import import_fasttext
-    from eitheror.model.huffman import HuffmanParameters
+    from eitheror.model.huffman import CodedHuffmanParameters, HuffmanParameters
     from eitheror.model.quantised import (
         CodedEmbeddingParameters,
         CodedLinearParameters,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CodedEmbeddingParameters",
+    "CodedHuffmanParameters",
     "CodedLinearParameters",
     "CodedRows",
     "CodedWeight",
@@ -39,6 +40,7 @@ __all__ = [
 # What few models need is fetched when it is first touched.
 _HOME = {
     "CodedEmbeddingParameters": "quantised",
+    "CodedHuffmanParameters": "huffman",
     "CodedLinearParameters": "quantised",
     "CodedRows": "quantised",
     "CodedWeight": "quantised",

@@ -33,7 +33,9 @@ __all__ = ["Model", "load"]
 
 _BLOCK = 4096  # rows that are featurised and multiplied at a time
 _TASKS = ("multiclass", "multilabel")
-_FAMILIES = ("linear", "embedding", "huffman", "linear-coded", "embedding-coded")
+_FAMILIES = (
+    "linear", "embedding", "huffman", "linear-coded", "embedding-coded", "huffman-coded",
+)  # fmt: skip
 _KEYS = {
     "task", "classes", "options", "loss", "decision", "calibration", "family", "featurizer",
     "feature_names",
@@ -149,7 +151,7 @@ class Model:
     def searches(self) -> bool:
         """Whether a decision needs no more than the most probable class, found on a tree."""
         plain = self.decision is None and self.calibration is None and self.task == "multiclass"
-        return plain and self.parameters.family == "huffman"
+        return plain and self.parameters.family in ("huffman", "huffman-coded")
 
     def rule(self) -> Rule:
         """Return the decision rule: the stored one, or the default of the task and loss."""

@@ -20,8 +20,21 @@ from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
 from eitheror._kernels.search_plain import best_leaves
 from eitheror.model.parameters import check_array, check_names, rows_product
+from eitheror.model.quantised import (
+    CodedRows,
+    coded_rows_from_tensors,
+    coded_rows_names,
+    floats,
+    narrow,
+)
 
-__all__ = ["HuffmanParameters", "huffman_from_tensors", "huffman_tree"]
+__all__ = [
+    "CodedHuffmanParameters",
+    "HuffmanParameters",
+    "coded_huffman_from_tensors",
+    "huffman_from_tensors",
+    "huffman_tree",
+]
 
 _BLOCK = 256  # rows whose way through the tree stays in the processor's cache
 _FEW = 64  # rows below which loading a kernel costs more than plain Python
@@ -74,9 +87,12 @@ class HuffmanParameters:
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Log-probabilities of sparse rows, float32 of shape (n_samples, n_classes)."""
-        hidden = rows_product(rows, self.embedding)
-        out = np.empty((len(rows), self.n_classes), dtype=np.float32)
-        for start in range(0, len(rows), _BLOCK):
+        return self.logits_of(rows_product(rows, self.embedding))
+
+    def logits_of(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-probabilities given the hidden vectors, float32 of shape (n_samples, dim)."""
+        out = np.empty((len(hidden), self.n_classes), dtype=np.float32)
+        for start in range(0, len(hidden), _BLOCK):
             block = slice(start, start + _BLOCK)
             margins = self.weight @ hidden[block].T
             if self.bias is not None:
@@ -118,12 +134,17 @@ class HuffmanParameters:
             The most probable one first, of equal ones the one that comes first.
         log_proba : float32 array of shape (n_samples, k)
         """
-        hidden = rows_product(rows, self.embedding)
+        return self.top_of(rows_product(rows, self.embedding), k)
+
+    def top_of(
+        self, hidden: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the k most probable classes given the hidden vectors; see `top`."""
         bias = np.zeros(len(self.weight), np.float32) if self.bias is None else self.bias
         tree = self.children, np.ascontiguousarray(self.weight), bias
-        classes = np.empty((len(rows), k), np.int32)
-        scores = np.empty((len(rows), k), np.float32)
-        if len(rows) < _FEW:
+        classes = np.empty((len(hidden), k), np.int32)
+        scores = np.empty((len(hidden), k), np.float32)
+        if len(hidden) < _FEW:
             best_leaves(hidden, *tree, classes, scores)
         else:
             heap = np.empty(self.n_classes), np.empty(self.n_classes, np.int32)
@@ -140,6 +161,63 @@ class HuffmanParameters:
             below = self.children[nodes].ravel().astype(np.int64) - self.n_classes
             nodes = below[below >= 0]
         return levels
+
+
+@dataclass(frozen=True, eq=False)
+class CodedHuffmanParameters:
+    """A tree whose embeddings, and if need be nodes, are put together from coded parts.
+
+    Parameters
+    ----------
+    embedding : CodedRows
+        Of shape (n_features, dim).
+    weight : float32 array of shape (n_classes - 1, dim), or CodedRows
+    children : int32 array of shape (n_classes - 1, 2)
+    bias : float32 array of shape (n_classes - 1,) or None
+        As in `HuffmanParameters`.
+    """
+
+    family: ClassVar[str] = "huffman-coded"
+    embedding: CodedRows
+    weight: NDArray[np.float32] | CodedRows
+    children: NDArray[np.int32]
+    bias: NDArray[np.float32] | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Width of the rows."""
+        return len(self.embedding)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of logits a row."""
+        return len(self.weight) + 1
+
+    @cached_property
+    def tree(self) -> HuffmanParameters:
+        """The tree with its nodes as numbers, and without embeddings: those are looked up."""
+        weight = self.weight
+        if isinstance(weight, CodedRows):
+            weight = weight.take(np.arange(len(weight)))
+        none = np.empty((0, weight.shape[1]), np.float32)
+        return HuffmanParameters(none, weight, self.children, self.bias)
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Log-probabilities of sparse rows, float32 of shape (n_samples, n_classes)."""
+        return self.tree.logits_of(self.embedding.product(rows))
+
+    def top(self, rows: Rows, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the k most probable classes of each row, as `HuffmanParameters.top` does."""
+        return self.tree.top_of(self.embedding.product(rows), k)
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays, by name."""
+        arrays = {**self.embedding.tensors("embedding"), "children": self.children}
+        if isinstance(self.weight, CodedRows):
+            arrays |= self.weight.tensors("weight")
+        else:
+            arrays["weight"] = narrow(self.weight)
+        return arrays if self.bias is None else arrays | {"bias": self.bias}
 
 
 def huffman_from_tensors(
@@ -170,6 +248,33 @@ def huffman_from_tensors(
     dim = tensors["weight"].shape[-1] if tensors["weight"].ndim else 0
     embedding = check_array(tensors, "embedding", np.float32, (n_features, dim))
     weight = check_array(tensors, "weight", np.float32, (n_classes - 1, dim))
+    return HuffmanParameters(embedding, weight, *_tree(tensors, n_classes))
+
+
+def coded_huffman_from_tensors(
+    tensors: Mapping[str, NDArray[Any]], n_features: int | None, n_classes: int
+) -> CodedHuffmanParameters:
+    """Inverse of `CodedHuffmanParameters.tensors`; see `huffman_from_tensors`."""
+    embedding, optional = coded_rows_names("embedding")
+    coded = "weight" not in tensors
+    nodes, more = coded_rows_names("weight") if coded else ({"weight"}, set())
+    check_names(tensors, embedding | nodes | {"children"}, optional | more | {"bias"})
+    if tensors["embedding.exact"].ndim != 2:
+        raise ValueError("embedding.exact: no matrix")
+    dim = tensors["embedding.exact"].shape[1]
+    weight: NDArray[np.float32] | CodedRows
+    if coded:
+        weight = coded_rows_from_tensors("weight", tensors, n_classes - 1, dim)
+    else:
+        weight = floats(tensors, "weight", (n_classes - 1, dim))
+    rows = coded_rows_from_tensors("embedding", tensors, n_features, dim)
+    return CodedHuffmanParameters(rows, weight, *_tree(tensors, n_classes))
+
+
+def _tree(
+    tensors: Mapping[str, NDArray[Any]], n_classes: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
+    """Return the children and the intercepts, checked."""
     children = check_array(tensors, "children", np.int32, (n_classes - 1, 2))
     behind = children < np.arange(n_classes, 2 * n_classes - 1)[:, None]
     every = np.array_equal(np.sort(children, axis=None), np.arange(2 * n_classes - 2))
@@ -180,7 +285,7 @@ def huffman_from_tensors(
     bias = None
     if "bias" in tensors:
         bias = check_array(tensors, "bias", np.float32, (n_classes - 1,))
-    return HuffmanParameters(embedding, weight, children, bias)
+    return children, bias
 
 
 def huffman_tree(counts: Sequence[int]) -> NDArray[np.int32]:

@@ -19,12 +19,12 @@ from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows, expand
 
 if TYPE_CHECKING:
-    from eitheror.model.huffman import HuffmanParameters
+    from eitheror.model.huffman import CodedHuffmanParameters, HuffmanParameters
     from eitheror.model.quantised import CodedEmbeddingParameters, CodedLinearParameters
 
     Parameters: TypeAlias = (
         "LinearParameters | EmbeddingParameters | HuffmanParameters | CodedLinearParameters | "
-        "CodedEmbeddingParameters"
+        "CodedEmbeddingParameters | CodedHuffmanParameters"
     )
 
 __all__ = [
@@ -236,7 +236,7 @@ def parameters_from_tensors(
 
     Parameters
     ----------
-    family : {"linear", "embedding", "huffman", "linear-coded", "embedding-coded"}
+    family : {"linear", "embedding", "huffman", "linear-coded", "embedding-coded", "huffman-coded"}
     tensors : mapping of str to array
         Exactly the arrays of the family.
     n_features : int or None
@@ -253,10 +253,11 @@ def parameters_from_tensors(
     ValueError
         Naming the array that is missing, unknown, or has the wrong dtype, shape or values.
     """
-    if family == "huffman":
-        from eitheror.model.huffman import huffman_from_tensors
+    if family.startswith("huffman"):
+        from eitheror.model.huffman import coded_huffman_from_tensors, huffman_from_tensors
 
-        return huffman_from_tensors(tensors, n_features, n_classes)
+        read = coded_huffman_from_tensors if family.endswith("-coded") else huffman_from_tensors
+        return read(tensors, n_features, n_classes)
     if family.endswith("-coded"):
         from eitheror.model.quantised import coded_from_tensors
 

@@ -28,6 +28,8 @@ __all__ = [
     "coded_from_tensors",
     "coded_rows_from_tensors",
     "coded_rows_names",
+    "floats",
+    "narrow",
 ]
 
 _SMALL = 20_000  # features below which starting Numba costs more than NumPy
@@ -177,10 +179,10 @@ class CodedRows:
     def tensors(self, name: str) -> _Arrays:
         """Return the arrays, by name; few different scales as codes, and all alike as one."""
         arrays = {
-            f"{name}.exact": _narrow(self.exact),
+            f"{name}.exact": narrow(self.exact),
             f"{name}.codes": self.codes,
-            f"{name}.centroids": _narrow(self.centroids),
-            f"{name}.scale": _narrow(self.scale),
+            f"{name}.centroids": narrow(self.centroids),
+            f"{name}.scale": narrow(self.scale),
         }
         values, codes = np.unique(self.scale, return_inverse=True)
         if len(values) <= _CODES < len(codes):
@@ -268,7 +270,7 @@ class CodedEmbeddingParameters:
         if isinstance(self.weight, CodedRows):
             weight = self.weight.tensors("weight")
         else:
-            weight = {"weight": _narrow(self.weight)}
+            weight = {"weight": narrow(self.weight)}
         return {**self.embedding.tensors("embedding"), **weight, "bias": self.bias}
 
 
@@ -311,7 +313,7 @@ def coded_from_tensors(
     if coded_output:
         weight = coded_rows_from_tensors("weight", tensors, n_classes, dim)
     else:
-        weight = _floats(tensors, "weight", (n_classes, dim))
+        weight = floats(tensors, "weight", (n_classes, dim))
     return CodedEmbeddingParameters(
         coded_rows_from_tensors("embedding", tensors, n_features, dim),
         weight,
@@ -370,9 +372,9 @@ def coded_rows_from_tensors(
     check_array(tensors, f"{name}.codes", np.uint8, (n_coded, n_parts))
     _check_codes(f"{name}.codes", codes, n_centroids)
     return CodedRows(
-        _floats(tensors, f"{name}.exact", (n_exact, dim)),
+        floats(tensors, f"{name}.exact", (n_exact, dim)),
         codes,
-        _floats(tensors, f"{name}.centroids", (n_parts, n_centroids, width)),
+        floats(tensors, f"{name}.centroids", (n_parts, n_centroids, width)),
         _scale(name, tensors, n_coded),
     )
 
@@ -380,7 +382,7 @@ def coded_rows_from_tensors(
 def _scale(name: str, tensors: _Tensors, n: int) -> Floats:
     if f"{name}.scale.codes" not in tensors:
         alike = tensors[f"{name}.scale"].shape == (1,)
-        given = _floats(tensors, f"{name}.scale", (1 if alike else n,))
+        given = floats(tensors, f"{name}.scale", (1 if alike else n,))
         return np.repeat(given, n) if alike and n != 1 else given
     values = tensors[f"{name}.scale"]
     check_array(tensors, f"{name}.scale", np.float32, (min(values.size, _CODES),))
@@ -428,14 +430,14 @@ def _check_codes(name: str, codes: NDArray[np.uint8], n: int) -> None:
         raise ValueError(f"{name}: a code of {codes.max()}; there are {n} values")
 
 
-def _narrow(array: Floats) -> NDArray[Any]:
+def narrow(array: Floats) -> NDArray[Any]:
     """Return the numbers in 16 bits if that changes none."""
     with np.errstate(over="ignore"):
         half = array.astype(np.float16)
     return half if np.array_equal(half, array) else array
 
 
-def _floats(tensors: _Tensors, name: str, shape: tuple[int, ...]) -> Floats:
+def floats(tensors: _Tensors, name: str, shape: tuple[int, ...]) -> Floats:
     """Return the numbers of an array of 16 or 32 bits, checked."""
     half = tensors[name].dtype == np.float16
     checked = check_array(tensors, name, np.float16 if half else np.float32, shape)

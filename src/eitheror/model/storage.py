@@ -17,21 +17,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "check_output", "read_folder", "write_folder"]
+__all__ = ["FORMAT", "check_output", "read_folder", "write_folder", "write_tensors"]
 
 FORMAT = "eitheror-model"
 _VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
-_DTYPES = {
-    "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8",
-    "U16": "uint16", "F16": "float16",
+_KINDS = {  # in the order of the safetensors package, which writes the last ones first
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16",
+    "float16": "F16", "int32": "I32", "uint32": "U32", "float32": "F32", "float64": "F64",
+    "int64": "I64", "uint64": "U64",
 }  # fmt: skip
+_RANKS = {name: rank for rank, name in enumerate(_KINDS)}
+_DTYPES = {kind: name for name, kind in _KINDS.items()}
 
 _PART = 1 << 22  # bytes that are read and hashed at a time
 
@@ -150,6 +153,45 @@ def read_folder(
                 raise
 
 
+def write_tensors(
+    stream: BinaryIO, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays as a safetensors file; the package would first copy all of them in memory.
+
+    Parameters
+    ----------
+    stream : binary stream
+    tensors : mapping of str to array
+    header : mapping of str to str, optional
+        Metadata.
+
+    Examples
+    --------
+    >>> import io
+    >>> import safetensors.numpy
+    >>> stream = io.BytesIO()
+    >>> write_tensors(stream, {"b": np.zeros(2), "a": np.uint8([1])})
+    >>> sorted(safetensors.numpy.load(stream.getvalue()))
+    ['a', 'b']
+    """
+    described: dict[str, Any] = {} if header is None else {"__metadata__": dict(header)}
+    names = sorted(tensors, key=lambda name: (-_RANKS[tensors[name].dtype.name], name))
+    end = 0
+    for name in names:
+        array = tensors[name]
+        described[name] = {
+            "dtype": _KINDS[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [end, end + array.nbytes],
+        }
+        end += array.nbytes
+    text = json.dumps(described, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    stream.write(len(text).to_bytes(8, "little") + text)
+    for name in names:
+        stream.write(tensors[name].reshape(-1).view(np.uint8).data)
+
+
 def _target(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))  # a link stays a link: what it points to is replaced
 
@@ -179,11 +221,9 @@ def _inode(folder: Path) -> int | None:
 def _write_files(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> None:
-    from safetensors.numpy import save
-
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
-    # Not save_file: its own temporary file would stay behind when the process is killed.
-    (folder / _TENSORS).write_bytes(save(arrays))
+    with (folder / _TENSORS).open("wb") as stream:
+        write_tensors(stream, arrays)
     full = {
         **config,
         "format": FORMAT,

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.rows import Rows
-from eitheror.model.huffman import HuffmanParameters
+from eitheror.model.huffman import CodedHuffmanParameters, HuffmanParameters
 
 if TYPE_CHECKING:
     from eitheror.model.fitted import Model
 
 __all__ = ["largest", "top_classes"]
+
+_TREES = (HuffmanParameters, CodedHuffmanParameters)
 
 _ROWS = 4096  # rows that are worked on at a time
 _CELLS = 1 << 22  # probabilities that are in memory at a time
@@ -39,7 +41,7 @@ def top_classes(model: Model, inputs: Any, k: int, n_jobs: int = 1) -> Found:
     n_samples = inputs.shape[0] if hasattr(inputs, "shape") else len(inputs)
     columns = np.empty((n_samples, k), np.int32)
     values = np.empty((n_samples, k), np.float32)
-    searches = isinstance(model.parameters, HuffmanParameters) and model.calibration is None
+    searches = isinstance(model.parameters, _TREES) and model.calibration is None
     step = _ROWS if searches else max(1, min(_ROWS, _CELLS // n_classes))
 
     def work(start: int) -> None:
@@ -80,7 +82,7 @@ def largest(values: NDArray[np.float32], k: int) -> Found:
 
 
 def _searched(model: Model, part: Any, k: int, first_row: int) -> Found:
-    assert isinstance(model.parameters, HuffmanParameters)
+    assert isinstance(model.parameters, _TREES)
     assert model.featurizer is not None
     rows = part
     if not isinstance(part, Rows):

@@ -14,7 +14,7 @@ from typing import Any
 
 from eitheror.labels import Labels
 from eitheror.metrics import evaluate
-from eitheror.model import EmbeddingParameters, LinearParameters, Model
+from eitheror.model import EmbeddingParameters, HuffmanParameters, LinearParameters, Model
 from eitheror.small.embedding import EmbeddingShrinker
 from eitheror.small.linear import LinearShrinker
 
@@ -41,14 +41,15 @@ def shrink(
 
     A linear model keeps the weights that move its logits most, each as one byte and its class; a
     model of embeddings keeps the words that matter most, the frequent ones in 16 bits and the
-    others by product quantisation. Features that are not kept are unknown to the new model. How the
-    bytes are spent is decided from the model alone. The new model predicts from the codes, and is
-    saved, loaded, tuned and evaluated like any other; it cannot be trained further.
+    others by product quantisation; one with a tree over its classes does the same and keeps the
+    tree. Features that are not kept are unknown to the new model. How the bytes are spent is
+    decided from the model alone. The new model predicts from the codes, and is saved, loaded, tuned
+    and evaluated like any other; it cannot be trained further.
 
     Parameters
     ----------
     model : Model
-        With texts as input; linear or of embeddings. It is not changed.
+        With texts as input. It is not changed.
     size : int or str
         Bytes of the model's folder at most: a number, or one with K, M or G (thousands).
     valid : tuple of (texts, labels), optional
@@ -68,8 +69,8 @@ def shrink(
     Raises
     ------
     ValueError
-        If no form of the model fits, with the size of the smallest; or if the model reads numbers,
-        has been shrunk before, or is of a kind that cannot be shrunk.
+        If no form of the model fits, with the size of the smallest; or if the model reads numbers
+        or has been shrunk before.
 
     Examples
     --------
@@ -82,8 +83,8 @@ def shrink(
     [['fruit']]
     """
     budget = _bytes(size)
-    if not isinstance(model.parameters, LinearParameters | EmbeddingParameters):
-        raise ValueError(_refusal(model))
+    if not isinstance(model.parameters, LinearParameters | EmbeddingParameters | HuffmanParameters):
+        raise ValueError("the model has been shrunk before; shrink the one that it was made from")
     if model.featurizer is None:
         raise ValueError(
             "a model of numbers came; only models of texts are shrunk: with one weight a feature "
@@ -186,13 +187,4 @@ def _too_small(budget: int, smallest: int) -> str:
     return (
         f"no form of this model fits into {budget:,} bytes: the smallest takes {smallest:,} (its "
         "classes and settings)"
-    )
-
-
-def _refusal(model: Model) -> str:
-    if model.parameters.family.endswith("-coded"):
-        return "the model has been shrunk before; shrink the one that it was made from"
-    return (
-        "a model with a tree over its classes (loss='hs') came; linear models of texts and "
-        "embeddings are shrunk"
     )

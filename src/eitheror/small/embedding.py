@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror.model import CodedEmbeddingParameters, CodedRows, EmbeddingParameters, Model
+from eitheror.model import (
+    CodedEmbeddingParameters,
+    CodedHuffmanParameters,
+    CodedRows,
+    EmbeddingParameters,
+    HuffmanParameters,
+    Model,
+)
 from eitheror.small.quantise import coded_rows, halves
 from eitheror.small.vocabulary import feature_bytes, kept
 from eitheror.text import FastTextFeaturizer, Featurizer
@@ -46,7 +53,7 @@ class Plan:
     n_codes : int
         Centroids of a part.
     output_width : int
-        Columns of a part of the output's rows; 0 keeps them in 16 bits.
+        Columns of a part of the output's rows (a tree's nodes); 0 keeps them in 16 bits.
     """
 
     n_rows: int
@@ -62,12 +69,12 @@ class EmbeddingShrinker:
     Parameters
     ----------
     model : Model
-        With `EmbeddingParameters`.
+        With `EmbeddingParameters` or `HuffmanParameters`.
     seed : int
     """
 
     def __init__(self, model: Model, seed: int) -> None:
-        assert isinstance(model.parameters, EmbeddingParameters)
+        assert isinstance(model.parameters, EmbeddingParameters | HuffmanParameters)
         assert model.featurizer is not None
         self.model = model
         self.featurizer = model.featurizer
@@ -123,7 +130,12 @@ class EmbeddingShrinker:
         weight: Floats | CodedRows = halves(self.parameters.weight)
         if plan.output_width:
             weight = coded_rows(self.parameters.weight, plan.output_width, seed=self.seed)
-        parameters = CodedEmbeddingParameters(embedding, weight, self.parameters.bias)
+        parameters: CodedEmbeddingParameters | CodedHuffmanParameters
+        if isinstance(self.parameters, HuffmanParameters):
+            tree = self.parameters.children, self.parameters.bias
+            parameters = CodedHuffmanParameters(embedding, weight, *tree)
+        else:
+            parameters = CodedEmbeddingParameters(embedding, weight, self.parameters.bias)
         shrunk = {
             "features": len(rows),
             "of_features": self.most,
@@ -144,10 +156,11 @@ class EmbeddingShrinker:
 
     def _output(self, budget: int) -> tuple[int, float]:
         """Width of the output's parts, 0 for none, and the bytes that are left."""
-        n_classes, dim = self.parameters.weight.shape
-        left = budget - 4 * n_classes
-        sizes = {0: n_classes * dim * _HALF}
-        sizes |= {width: _coded_bytes(n_classes, dim, width) for width in _widths(dim)}
+        n_rows, dim = self.parameters.weight.shape
+        tensors = self.parameters.tensors()
+        left = budget - sum(tensors[name].nbytes for name in {*tensors} & {"bias", "children"})
+        sizes = {0: n_rows * dim * _HALF}
+        sizes |= {width: _coded_bytes(n_rows, dim, width) for width in _widths(dim)}
         for width, size in sizes.items():
             if size <= left / 2:
                 return width, left - size

@@ -16,22 +16,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.model.storage import write_tensors
 from eitheror.training.examples import Visited
 
 __all__ = ["Checkpoint", "fingerprint", "load_state", "save_state"]
 
 _FILE = "state.safetensors"
 _FORMAT = "eitheror-checkpoint-2"
-_DTYPES = {
-    "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL", "uint8": "U8",
-    "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
-    "uint64": "U64", "int64": "I64",
-}  # fmt: skip
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -136,7 +132,7 @@ def save_state(checkpoint: Checkpoint, arrays: Arrays, facts: dict[str, Any]) ->
     try:
         new.parent.mkdir(parents=True, exist_ok=True)
         with new.open("wb") as stream:
-            _write(stream, whole, header)
+            write_tensors(stream, whole, header)
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(checkpoint.file)
@@ -187,22 +183,6 @@ def load_state(
         if name not in arrays or arrays[name].shape != array.shape:
             raise _refused(checkpoint, "a checkpoint of another version of eitheror")
     return arrays, facts
-
-
-def _write(stream: BinaryIO, arrays: Arrays, header: dict[str, str]) -> None:
-    """Write a safetensors file; the package would first make a copy of everything in memory."""
-    described: dict[str, Any] = {"__metadata__": header}
-    end = 0
-    for name, array in arrays.items():
-        kind = _DTYPES[array.dtype.name]
-        span = [end, end + array.nbytes]
-        described[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": span}
-        end += array.nbytes
-    text = json.dumps(described).encode()
-    text += b" " * (-len(text) % 8)
-    stream.write(len(text).to_bytes(8, "little") + text)
-    for array in arrays.values():
-        stream.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _digest(arrays: Arrays, text: str) -> str:

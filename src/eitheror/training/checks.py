@@ -14,6 +14,7 @@ from eitheror.labels import UNKNOWN, Labels, RowError, SparseTargets
 
 __all__ = [
     "check_lengths",
+    "check_resume",
     "check_sample_weight",
     "check_speaking",
     "check_targets",
@@ -59,6 +60,19 @@ def check_lengths(inputs: Any, labels: Labels, what: str = "") -> None:
         )
     if n == 0:
         raise ValueError(f"no {what}rows came: training needs inputs with labels")
+
+
+def check_resume(checkpoint: object, resume: bool) -> None:
+    """Refuse to go on from a checkpoint that nobody named.
+
+    Raises
+    ------
+    ValueError
+    """
+    if resume and checkpoint is None:
+        raise ValueError(
+            "resume=True came without a checkpoint to go on from: add checkpoint=Checkpoint(PATH)"
+        )
 
 
 def check_sample_weight(

@@ -25,7 +25,7 @@ from eitheror.model import (
 from eitheror.text import FastTextFeaturizer, Featurizer
 from eitheror.text.growing import grown
 from eitheror.training.checks import Valid, check_lengths, check_sample_weight
-from eitheror.training.options import TREE, TrainOptions
+from eitheror.training.options import TREE, TrainOptions, on_command_line
 
 __all__ = [
     "Start",
@@ -184,7 +184,8 @@ def continued_options(model: Model, given: TrainOptions) -> TrainOptions:
         if name in (*_FIXED, "lowercase") and value != own.get(name, names[name]):
             raise ValueError(
                 f"{name}={value!r} came, and the model that training goes on from has "
-                f"{name}={own.get(name, names[name])!r}; leave it out, or train a new model"
+                f"{name}={own.get(name, names[name])!r}; leave it out "
+                f"({on_command_line(name)}), or train a new model"
             )
     return replace(TrainOptions(**own), **changed)
 
@@ -208,7 +209,7 @@ def extended_classes(model: Model, labels: Labels) -> Labels:
     if labels.task != model.task:
         raise ValueError(
             f"the labels are {labels.task}, and the model that training goes on from is "
-            f"{model.task}: read them with task={model.task!r}"
+            f"{model.task}: read them with task={model.task!r} (--task {model.task})"
         )
     known = set(model.classes)
     new = [name for name in labels.classes if name not in known]

@@ -20,6 +20,10 @@ class Visited(Protocol):
     """What the epoch loop visits: rows in memory (`Examples`), or pieces of rows on disk."""
 
     @property
+    def n_classes(self) -> int:
+        """Number of classes that the statements are about."""
+
+    @property
     def weight(self) -> NDArray[np.floating[Any]]:
         """The weight of each."""
 
@@ -47,6 +51,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that the statements are about."""
+        return self.targets.n_classes
 
     def take(self, positions: NDArray[np.int64]) -> Examples:
         """Return these rows, in this order."""

@@ -25,6 +25,7 @@ from eitheror.training.checkpoint import Checkpoint
 from eitheror.training.checks import (
     Valid,
     check_lengths,
+    check_resume,
     check_sample_weight,
     check_speaking,
     check_targets,
@@ -131,6 +132,7 @@ def fit(
     """
     options = options or TrainOptions()
     check_lengths(inputs, labels)
+    check_resume(checkpoint, resume)
     text = _is_text(inputs)
     if vectors is not None:
         options = _options_with_vectors(options, vectors, text=text, warm=warm_start is not None)
@@ -364,7 +366,8 @@ class _Job:
         from eitheror.training.tree import TreeTrainer
 
         if self.start is None:
-            return TreeTrainer.fresh(examples, plan)
+            mass = class_prior(examples.targets, examples.weight)
+            return TreeTrainer.fresh(lambda: [examples], examples.rows.n_features, mass, plan)
         old = self.start.parameters
         assert isinstance(old, HuffmanParameters)
         trainer = TreeTrainer.on_tree_of(old, examples.rows.n_features, plan)
@@ -392,7 +395,7 @@ def _options_with_vectors(
     from eitheror.training.vectors import vector_width
 
     if not text or warm:
-        other = "warm_start" if warm else "a table of numbers"
+        other = "a model to go on from (--continue)" if warm else "a table of numbers"
         raise ValueError(f"word vectors start the embeddings of texts, and {other} came as well")
     if options.features not in ("auto", "embedding"):
         raise ValueError(
@@ -430,7 +433,7 @@ def make_trainer(
     """
     if plan.loss == TREE:
         raise ValueError(
-            "loss='hs' builds its tree from all the rows, which must be in memory; use 'softmax'"
+            "loss='hs' builds its tree from all the rows before the first step; use 'softmax'"
         )
     many = blocks and len(bias) * (plan.dim or 0) >= MANY_WEIGHTS and not plan.hogwild
     if plan.features == "embedding" and many:
@@ -510,21 +513,29 @@ def _tell_idle(targets: SparseTargets, loss: str, progress: Progress | None) -> 
 def _refuse_for_numbers(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:
     if checkpoint is not None or warm_start is not None:
         raise ValueError(
-            "checkpoint and warm_start are for texts: a linear model on numbers is fitted in one "
-            "go, to the old rows and the new ones together"
+            f"{_going_on(warm_start)} for texts: a linear model on numbers is fitted "
+            "in one go, to the old rows and the new ones together"
         )
+
+
+def _going_on(warm_start: Model | None) -> str:
+    """Name what was asked for, as in Python and on the command line."""
+    if warm_start is not None:
+        return "warm_start (--continue) is"
+    return "checkpoint (--checkpoint-every, --resume) is"
 
 
 def _refuse_for_newton(checkpoint: Checkpoint | None, warm_start: Model | None) -> None:
     if warm_start is not None:
         raise ValueError(
-            "optimizer='newton' solves every tag anew and cannot go on from a model: train on all "
-            "rows, or give optimizer='sgd'"
+            "optimizer='newton' solves every tag anew and cannot go on from a model "
+            "(--continue): train on all rows, or give optimizer='sgd' (--optimizer sgd)"
         )
     if checkpoint is not None:
         raise ValueError(
-            "checkpoints are for training in passes, and optimizer='newton' makes none: leave "
-            "them out, or give optimizer='sgd'"
+            "checkpoints (--checkpoint-every, --resume) are for training in passes, and "
+            "optimizer='newton' makes none: leave them out, or give optimizer='sgd' "
+            "(--optimizer sgd)"
         )
 
 

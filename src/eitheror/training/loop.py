@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,13 +18,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror.losses import LOSSES
 from eitheror.training.checkpoint import Checkpoint, fingerprint, load_state, save_state
 from eitheror.training.examples import Examples, Visited
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TrainOptions, model_loss
 from eitheror.training.stream_pace import Pace
 
 __all__ = ["Trainer", "TrainingDivergedError", "pieces_of", "run_epochs"]
 
+# A mean loss so far above the usual one comes from steps that are too long, not from hard rows.
+_FAR, _MARGIN = 2.0, 0.5
 _PIECE = 4_000_000  # features of the rows that are visited in one go: a second, more or less
 
 Progress = Callable[[dict[str, Any]], None]
@@ -85,6 +89,50 @@ class _Keeper:
             self.saved = time.monotonic()
 
 
+@dataclass
+class _Watch:
+    """Says once if the losses are far above what they should be."""
+
+    options: TrainOptions
+    progress: Progress | None
+    told: bool = False
+
+    def look(self, loss: float, usual: float) -> None:
+        """Compare the loss of an epoch with the lowest one that is known."""
+        if self.told or loss <= _FAR * usual + _MARGIN:
+            return
+        self.told = True
+        message = (
+            f"the steps are too long: a pass had a mean loss of {loss:.4g}, where a model that "
+            f"knows nothing, or the one of an earlier pass, has {usual:.4g}; "
+            f"{_advice(self.options)}"
+        )
+        if self.progress is None:
+            warnings.warn(message, UserWarning, stacklevel=5)
+        else:
+            self.progress({"event": "choice", "message": message})
+
+
+def _of_no_claim(n_classes: int, options: TrainOptions) -> float:
+    """Return the most that a row costs a model that finds all classes equally likely.
+
+    Infinite where that depends on how many tags the rows have, or on class weights.
+    """
+    if LOSSES[model_loss(options.loss)].task == "multiclass":
+        return math.log(n_classes)
+    return (
+        n_classes * math.log(2) if options.loss == "ova" and not options.class_weight else math.inf
+    )
+
+
+def _advice(options: TrainOptions) -> str:
+    smaller = (
+        f"use a smaller learning rate (for instance lr={(options.lr or 1.0) / 4:g}, --lr on the "
+        "command line)"
+    )
+    return smaller + " or optimizer='adagrad'" * (options.optimizer != "adagrad")
+
+
 def pieces_of(examples: Examples) -> int:
     """Return into how many pieces an epoch over these rows is cut.
 
@@ -118,7 +166,8 @@ def run_epochs(
         Resolved.
     progress : callable, optional
         Called after each epoch with `event`, `epoch`, `epochs`, `loss` and, if there are
-        validation rows, `valid_loss`; and between pieces as `Pace` says.
+        validation rows, `valid_loss`; and between pieces as `Pace` says. What is wrong with a loss
+        that is finite comes as a "choice", and without `progress` as a `UserWarning`.
     checkpoint : Checkpoint, optional
     resume : bool
         Go on from the checkpoint, if there is one.
@@ -144,7 +193,10 @@ def run_epochs(
         mark = fingerprint(options.to_dict(), trainer.state(), examples, valid)
         if resume and checkpoint.exists():
             run = _restore(trainer, *load_state(checkpoint, mark, _arrays(trainer, run)))
-    keeper = _Keeper(checkpoint, trainer, mark)
+    keeper, watch = _Keeper(checkpoint, trainer, mark), _Watch(options, progress)
+    usual = min(
+        [_of_no_claim(examples.n_classes, options), *(past["loss"] for past in run.history)]
+    )
     speaking = examples.speaking()
     while not run.finished and run.epoch < options.epochs:
         order = np.random.default_rng([options.seed, 1, run.epoch]).permutation(speaking)
@@ -155,6 +207,8 @@ def run_epochs(
             watched = valid.speaking()
             entry["valid_loss"] = _mean(trainer.loss(valid, watched), valid, watched, options)
             _keep_best(run, trainer, entry["valid_loss"], options.patience)
+        watch.look(entry["loss"], usual)
+        usual = min(usual, entry["loss"])
         run.history.append(entry)
         run.finished = run.finished or run.epoch == options.epochs
         keeper.after_epoch(run)
@@ -190,9 +244,7 @@ def _mean(total: float, examples: Visited, rows: NDArray[np.int64], options: Tra
     mean = total / max(float(examples.weight[rows].sum(dtype=np.float64)), 1e-30)
     if not math.isfinite(mean):
         raise TrainingDivergedError(
-            f"training diverged: the loss is {mean} with lr={options.lr}; "
-            f"use a smaller learning rate (for instance lr={(options.lr or 1.0) / 4:g}) "
-            "or optimizer='adagrad'"
+            f"training diverged: the loss is {mean} with lr={options.lr}; {_advice(options)}"
         )
     return mean
 

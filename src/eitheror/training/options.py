@@ -22,6 +22,7 @@ __all__ = [
     "as_seed",
     "learning_rates",
     "model_loss",
+    "on_command_line",
     "resolve",
     "text_options",
 ]
@@ -201,7 +202,7 @@ class TrainOptions:
                 isinstance(value, bool) or value != int(value) or value < low
             ):
                 raise ValueError(
-                    f"{name}={value!r} ({_on_command_line(name)}): "
+                    f"{name}={value!r} ({on_command_line(name)}): "
                     f"expected a whole number from {low} up"
                 )
         if self.lr is not None and not (_is_number(self.lr) and 0 < self.lr < float("inf")):
@@ -247,7 +248,14 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _on_command_line(name: str) -> str:
+def on_command_line(name: str) -> str:
+    """Return the option of `eitheror train` that sets a field of `TrainOptions`.
+
+    Examples
+    --------
+    >>> on_command_line("epochs"), on_command_line("word_ngrams")
+    ('--epoch', '--word-ngrams')
+    """
     return _COMMAND_LINE.get(name, f"--{name.replace('_', '-')}")
 
 
@@ -259,7 +267,7 @@ def _check_char_ngrams(char_ngrams: Any) -> None:
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
     if len(pair) != 2 or not whole or not (pair == (0, 0) or 1 <= pair[0] <= pair[1] <= 20):
         raise ValueError(
-            f"char_ngrams={char_ngrams!r} ({_on_command_line('char_ngrams')}): expected the "
+            f"char_ngrams={char_ngrams!r} ({on_command_line('char_ngrams')}): expected the "
             "shortest and the longest length, 1 <= shortest <= longest <= 20, or (0, 0) for none"
         )
 
@@ -271,7 +279,7 @@ def _refuse_text_only(options: TrainOptions) -> None:
             continue
         if field.name in _TEXT_ONLY and value != field.default:
             raise ValueError(
-                f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for a "
+                f"{field.name}={value!r} ({on_command_line(field.name)}) has no meaning for a "
                 "table of numbers, whose linear model is fitted to all rows at once; leave it out"
             )
 
@@ -295,7 +303,7 @@ def _check_newton(options: TrainOptions, features: str, loss: str) -> None:
         value = getattr(options, field.name)
         if field.name in _STEPS_ONLY and value != field.default:
             raise ValueError(
-                f"{field.name}={value!r} ({_on_command_line(field.name)}) has no meaning for "
+                f"{field.name}={value!r} ({on_command_line(field.name)}) has no meaning for "
                 "optimizer='newton', which goes to the optimum; leave it out"
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,18 @@ from eitheror.model import Model
 from eitheror.text import Featurizer
 from eitheror.text.chunks import n_threads
 from eitheror.training.checkpoint import Checkpoint
-from eitheror.training.checks import Valid, check_valid, idle_message, known_rows, valid_weight
+from eitheror.training.checks import (
+    Valid,
+    check_resume,
+    check_valid,
+    idle_message,
+    known_rows,
+    valid_weight,
+)
 from eitheror.training.examples import Examples
 from eitheror.training.fitting import MAX_WEIGHTS, SEPARABLE, bias_of_prior, make_trainer
 from eitheror.training.loop import run_epochs
-from eitheror.training.options import TREE, TrainOptions, resolve, text_options
+from eitheror.training.options import TREE, TrainOptions, model_loss, resolve, text_options
 from eitheror.training.priors import prior_sums
 from eitheror.training.stream_budget import Budget, memory_limit, model_bytes
 from eitheror.training.stream_build import build
@@ -123,13 +131,15 @@ def fit_files(
     'fruit'
     """
     options = options or TrainOptions()
+    check_resume(checkpoint, resume)
     budget = Budget(memory_limit(memory))
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if read.get("feature_columns") or read.get("feature_names"):
         raise ValueError("memory= (--memory) is for texts, and columns of numbers were named")
-    if options.loss == TREE or options.optimizer == "newton":
-        what = "loss='hs'" if options.loss == TREE else "optimizer='newton'"
-        raise ValueError(f"{what} needs all rows in memory: leave it or memory= (--memory) out")
+    if options.optimizer == "newton":
+        raise ValueError(
+            "optimizer='newton' needs all rows in memory: leave it or memory= (--memory) out"
+        )
     if options.patience is not None and valid is None:
         raise ValueError("patience needs held-out rows in a file of their own: --valid (valid=)")
     reader = BlockReader(given, ReadOptions.make(read))
@@ -175,7 +185,8 @@ class _Job:
     def cached(self, folder: Path) -> Cache:
         """Return the cache of the files, built if it is not there."""
         # What shapes features does not depend on the task, which only the whole file tells.
-        shapes = resolve(replace(self.options, loss="auto"), "multiclass", text=True)
+        loss = TREE if self.options.loss == TREE else "auto"
+        shapes = resolve(replace(self.options, loss=loss), "multiclass", text=True)
         text = text_options(shapes)
         key = cache_key(self.reader.paths, text, self.reader.options, PIECE_ROWS)
         found, why = open_cache(folder, key)
@@ -280,7 +291,7 @@ class _Job:
                 "rows": int(cache.index["speaking"].sum()),
                 "history": history,
             },
-            loss=plan.loss,
+            loss=model_loss(plan.loss),
             featurizer=cache.featurizer,
             parameters=trainer.parameters(),
         )
@@ -340,14 +351,22 @@ class _Job:
             parts = (pieces.read(group) for group in pieces.groups(pieces.speaking()))
             heavier = [prior_sums(part.targets, part.weight) for part in parts]
             sums = np.sum([true for true, _ in heavier], 0), np.sum([n for _, n in heavier], 0)
+        prior = (sums[0] + 0.5) / (sums[1] + 1.0)
+        n_groups = len(pieces.groups(pieces.speaking()))
+        groupwise = replace(plan, epochs=plan.epochs * n_groups)
+        n_features = pieces.cache.featurizer.n_features
+        if plan.loss == TREE:
+            from eitheror.training.tree import TreeTrainer
+
+            rows = partial(pieces.parts, self.progress)
+            return TreeTrainer.fresh(rows, n_features, prior, groupwise)
         joint = pieces.cache.facts["joint"] is not None
         if watched is not None:
             joint = joint or len(watched.targets.group_indices) > 0
-        n_groups = len(pieces.groups(pieces.speaking()))
         return make_trainer(
-            pieces.cache.featurizer.n_features,
-            bias_of_prior((sums[0] + 0.5) / (sums[1] + 1.0), plan),
-            replace(plan, epochs=plan.epochs * n_groups),
+            n_features,
+            bias_of_prior(prior, plan),
+            groupwise,
             class_weight=pieces.column_weight,
             separable=plan.loss in SEPARABLE and not joint,
             n_jobs=self.n_jobs,

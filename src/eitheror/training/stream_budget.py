@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from eitheror.training.options import TrainOptions
+from eitheror.training.options import TREE, TrainOptions
 
 __all__ = ["SMALLEST", "Budget", "MemoryLimitError", "memory_limit", "model_bytes"]
 
 SMALLEST: Final = 256 << 20
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _FRESH: Final = 160 << 20  # a process that has imported what training needs, and nothing else
+_TREE: Final = (128, 384)  # of a class: on the tree, and beside it while the tree is built
 _SLACK: Final = 24 << 20  # the kernels of training, and what the allocator keeps
 
 
@@ -126,9 +127,9 @@ def model_bytes(
     Returns
     -------
     int
-        The larger of two: parameters, what the optimiser keeps (with `patience` all that twice), a
-        copy of the parameters, and the rows; or the finished model three times, as its file is put
-        together in memory.
+        The largest of three: parameters, what the optimiser keeps (with `patience` all that
+        twice), a copy of the parameters, and the rows; or the finished model with its vocabulary;
+        or what a label tree is built from.
     """
     if plan.features == "embedding":
         assert plan.dim is not None
@@ -139,7 +140,11 @@ def model_bytes(
         parameters = written = 4 * n_features * n_classes
     state = parameters + 4 * n_features * (plan.optimizer == "adagrad")
     training = (1 + (plan.patience is not None)) * state + written + rows
-    return max(training, 3 * (written + vocabulary))
+    building = 0
+    if plan.loss == TREE:
+        training += _TREE[0] * n_classes
+        building = sum(_TREE) * n_classes + 24 * n_features + rows
+    return max(training, building, written + vocabulary)
 
 
 def _mega(size: int) -> str:

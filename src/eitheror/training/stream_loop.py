@@ -96,6 +96,21 @@ class Pieces:
         self._weigh(pieces, examples)
         return examples
 
+    def parts(self, progress: Progress | None = None) -> Iterator[Examples]:
+        """Yield all rows in the order of the files, as many at a time as are mixed with each other.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told how far the phase "tree" is.
+        """
+        rows = self.cache.index["rows"]
+        pace, done = Pace(progress, "tree", int(rows.sum())), 0
+        for group in self.groups(np.arange(len(rows))):
+            yield self.read(group)
+            done += int(rows[group].sum())
+            pace.at(done)
+
     def group_bytes(self) -> int:
         """Return what the largest group may take while it is read, at the worst."""
         sizes = np.sort(self.cache.index["entries"][:, 2])[-_TOGETHER:]

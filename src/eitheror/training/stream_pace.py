@@ -22,7 +22,7 @@ class Pace:
     ----------
     progress : callable, optional
     phase : str
-        "reading", "rows" (features are numbered), or "pass".
+        "reading", "rows" (features are numbered), "tree" (of classes), or "pass".
     total : int, optional
         Rows in all.
 

@@ -7,23 +7,24 @@ below it into two halves that are true about as often.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.clustering import SIGNS, class_signatures, split_classes
+from eitheror._kernels.clustering import SIGNS, class_signatures, split_classes, unit_rows
 from eitheror._kernels.embedding import aligned, layout
 from eitheror._kernels.tree import Tree, Ways, tree_epoch, tree_loss, ways_room
 from eitheror.model import HuffmanParameters
 from eitheror.training.embedding import ADAGRAD_START, random_embedding
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
-from eitheror.training.priors import class_prior
 
 __all__ = ["TreeTrainer", "label_tree"]
 
 Floats = NDArray[np.float32]
+Parts = Callable[[], Iterable[Examples]]
 
 
 class TreeTrainer:
@@ -60,11 +61,12 @@ class TreeTrainer:
         self._depth = _depth(children)
 
     @classmethod
-    def fresh(cls, examples: Examples, options: TrainOptions) -> Self:
-        """Start with a tree that is built from the rows."""
-        mass = class_prior(examples.targets, examples.weight)
-        children = label_tree(examples, mass)
-        return cls(examples.rows.n_features, children, _log_odds(children, mass), options)
+    def fresh(
+        cls, parts: Parts, n_features: int, mass: NDArray[np.float64], options: TrainOptions
+    ) -> Self:
+        """Start with a tree that is built from the rows; for the rest see `label_tree`."""
+        children = label_tree(parts, n_features, mass)
+        return cls(n_features, children, _log_odds(children, mass), options)
 
     @classmethod
     def on_tree_of(cls, old: HuffmanParameters, n_features: int, options: TrainOptions) -> Self:
@@ -121,12 +123,14 @@ class TreeTrainer:
         return ways_room(examples.targets.n_classes, most, self._depth)
 
 
-def label_tree(examples: Examples, mass: NDArray[np.float64]) -> NDArray[np.int32]:
+def label_tree(parts: Parts, n_features: int, mass: NDArray[np.float64]) -> NDArray[np.int32]:
     """Build a tree over the classes from the rows that name them.
 
     Parameters
     ----------
-    examples : Examples
+    parts : callable
+        Called twice; returns the rows in parts. How they are cut changes nothing.
+    n_features : int
     mass : float64 array of shape (n_classes,)
         How often each class is true, above 0.
 
@@ -135,11 +139,15 @@ def label_tree(examples: Examples, mass: NDArray[np.float64]) -> NDArray[np.int3
     int32 array of shape (n_classes - 1, 2)
         The left and the right child of each inner node; see `HuffmanParameters`.
     """
-    features, targets = examples.arrays()
-    named = np.bincount(features.indices, minlength=examples.rows.n_features)
-    rarity = np.log(len(examples) / np.maximum(named, 1) + 1.0).astype(np.float32)
+    named, n_rows = np.zeros(n_features, np.int64), 0
+    for part in parts():
+        named += np.bincount(part.rows.indices, minlength=n_features)
+        n_rows += len(part)
+    rarity = np.log(n_rows / np.maximum(named, 1) + 1.0).astype(np.float32)
     signatures = np.zeros((len(mass), SIGNS), np.float32)
-    class_signatures(examples.speaking(), features, targets, rarity, signatures)
+    for part in parts():
+        class_signatures(part.speaking(), *part.arrays(), rarity, signatures)
+    unit_rows(signatures)
     children = np.empty((len(mass) - 1, 2), np.int32)
     split_classes(signatures, mass, children)
     return children
