@@ -30,6 +30,7 @@ from eitheror._kernels.elementary import (
     softplus,
     uniform_draw,
 )
+from eitheror._kernels.long_lists import FAR, all_alike, long_set
 from eitheror._kernels.simd import LANES, larger, largest, load
 
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
@@ -39,7 +40,7 @@ SOFTMAX, UNIFORM, RANDOM_PICK, OVA, OVA_N, PAL, PAL_N, POL = CODES.values()
 
 _RULED_OUT = np.float32(-3.0e38)
 _ONE = (0,)  # how long a vector of 16 classes is
-_FAR = 1e-25  # a share of exponentials that float32 still adds up
+_LONG = 32  # classes of a list from which on it is marked in the row
 _TINY = 1e-4  # groups whose probability is below it are computed by logarithms
 
 Floats = NDArray[np.float32]
@@ -106,6 +107,13 @@ def _evidence(
     """-log of the share of what is allowed; p - q, q the shares within what is allowed."""
     top = _largest(logits)
     _exponentials(logits, top, out)
+    if stop - start >= _LONG and all_alike(values, start, stop):
+        value = long_set(
+            indices, start, stop, float(values[start]), rest, smoothing, float(top), out
+        )
+        if math.isnan(value):
+            return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
+        return value - smoothing / logits.shape[0] * _sum(logits) if smoothing > 0.0 else value
     direct = rest == 0.0 and smoothing == 0.0
     if direct:  # all that is allowed is listed
         allowed = _listed_sum(indices, values, start, stop, out)
@@ -122,7 +130,7 @@ def _evidence(
         others = _sum(out)
         allowed += rest * others
         total = allowed + denied + (1.0 - rest) * others
-    if allowed < _FAR * total:
+    if allowed < FAR * total:
         return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
     keep = 1.0 - smoothing
     constant = smoothing / logits.shape[0]
