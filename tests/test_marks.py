@@ -36,7 +36,7 @@ def long_sets(n_classes: int) -> Labels:
 def examples(labels: Labels) -> Examples:
     """Rows of one feature each, with these labels."""
     n = len(labels)
-    rows = Rows(np.arange(n + 1), np.zeros(n, np.int32), None, 1)
+    rows = Rows(np.arange(n + 1), np.zeros(n, np.int32), np.ones(n, np.float32), 1)
     return Examples(rows, labels.sparse(), np.ones(n, np.float32))
 
 
