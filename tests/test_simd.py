@@ -48,6 +48,22 @@ def test_every_function_equals_numpy(n_chunks: int) -> None:
     assert product == pytest.approx(float(a.astype(float) @ b), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize("bits", [0, 1, 0b1010, 0x8001, 0xFFFF, -2, 0x7FFF0000])
+def test_the_low_bits_say_which_lanes_change_sign(bits: int) -> None:
+    """`flipped` negates lane i where bit i is 1; bits past the sixteenth and parts past the
+    first are left out.
+    """
+
+    @numba.njit
+    def flip(table: Floats, bits: int, chunks: Any) -> None:
+        simd.store(table, 0, simd.flipped(simd.load(table, 0, chunks), bits))
+
+    table = np.arange(1, 33, dtype=np.float32)
+    expected = [-x if i < 16 and bits >> i & 1 else x for i, x in enumerate(table.tolist())]
+    flip(table, bits, (0, 0))
+    assert expected == table.tolist()
+
+
 @pytest.mark.parametrize("place", [1, 5, 16])
 def test_a_vector_may_begin_anywhere(place: int) -> None:
     """A flat position need not be a multiple of the vector."""

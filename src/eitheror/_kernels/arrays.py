@@ -15,6 +15,7 @@ __all__ = [
     "CODES",
     "EVALUATION",
     "LANES",
+    "SHORT",
     "Common",
     "Features",
     "Room",
@@ -54,6 +55,9 @@ EVALUATION = {code: code for code in CODES.values()} | {
     CODES["pol"]: CODES["pal-n"],
 }
 """The code that scores held-out rows: the statement's likelihood, and nothing drawn."""
+
+SHORT = 8
+"""Classes of a list that stays one; longer ones of a single weight become bits (`marks`)."""
 
 
 class Features(NamedTuple):

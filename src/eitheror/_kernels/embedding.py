@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.ahead import ask_for_statement
 from eitheror._kernels.arrays import (
     CLASS_CHUNKS,
     Common,
@@ -90,33 +91,6 @@ def _ask_for_row(
     place = _row_of(feature, n_hot, hot_shift) * embedding.shape[1] + part
     for line in range(0, step, _LINE):
         prefetch(embedding, place + line)
-
-
-@jit(EXACT, part=True)
-def _ask_for_statement(
-    order: NDArray[np.int64],
-    position: int,
-    ends: NDArray[np.int64],
-    named: NDArray[np.int32],
-    worth: Floats,
-    rest: Floats,
-    mode: NDArray[np.uint8],
-    group_indptr: NDArray[np.int64],
-    row_weight: Floats,
-) -> None:
-    """Prefetch the statement of the fourth text from here, then the classes that it names."""
-    n_rows = order.shape[0]
-    if position + 4 < n_rows:
-        later = order[position + 4]
-        prefetch(ends, later)
-        prefetch(rest, later)
-        prefetch(mode, later)
-        prefetch(group_indptr, later)
-        prefetch(row_weight, later)
-    if position + 2 < n_rows:
-        later = ends[order[position + 2]]
-        prefetch(named, later)
-        prefetch(worth, later)
 
 
 @jit(EXACT, part=True)
@@ -346,8 +320,18 @@ def embedding_epoch(
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
         _ask_for_features(order, position, indptr, indices)
-        _ask_for_statement(
-            order, position, ends, named, worth, rest, mode, group_indptr, row_weight
+        ask_for_statement(
+            order,
+            position,
+            ends,
+            named,
+            worth,
+            rest,
+            mode,
+            group_indptr,
+            group_ends,
+            group_indices,
+            row_weight,
         )
         _mean_row(indices, start, stop, embedding, chunks, n_hot, hot_shift, hidden)
         _logits(hidden, weight, bias, chunks, turned, all_logits)

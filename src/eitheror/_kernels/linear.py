@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from eitheror._kernels.ahead import ask_for_statement
 from eitheror._kernels.arrays import Features, Room, Targets
 from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
@@ -156,6 +157,19 @@ def linear_epoch(
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
         _ask_for_rows(order, position, indptr, indices, values, weight, squares)
+        ask_for_statement(
+            order,
+            position,
+            ends,
+            named,
+            worth,
+            rest,
+            mode,
+            group_indptr,
+            group_ends,
+            group_indices,
+            row_weight,
+        )
         _forward(indices, values, start, stop, weight, bias, np.float32(scale), logits)
         factor = row_weight[i]
         total += factor * statement_gradient(

@@ -27,9 +27,10 @@ from eitheror._kernels.elementary import (
     log_1_plus,
     log_add,
     share,
-    softplus,
     uniform_draw,
 )
+from eitheror._kernels.groups import group_gradient
+from eitheror._kernels.marks import FAR, MARKED, marked_set
 from eitheror._kernels.simd import LANES, larger, largest, load
 
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
@@ -39,8 +40,7 @@ SOFTMAX, UNIFORM, RANDOM_PICK, OVA, OVA_N, PAL, PAL_N, POL = CODES.values()
 
 _RULED_OUT = np.float32(-3.0e38)
 _ONE = (0,)  # how long a vector of 16 classes is
-_FAR = 1e-25  # a share of exponentials that float32 still adds up
-_TINY = 1e-4  # groups whose probability is below it are computed by logarithms
+_LONG = 32  # classes of a list from which on it is marked in the row
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -122,7 +122,7 @@ def _evidence(
         others = _sum(out)
         allowed += rest * others
         total = allowed + denied + (1.0 - rest) * others
-    if allowed < _FAR * total:
+    if allowed < FAR * total:
         return _far_evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
     keep = 1.0 - smoothing
     constant = smoothing / logits.shape[0]
@@ -138,6 +138,23 @@ def _evidence(
     if smoothing > 0.0:
         value += smoothing * (float(top) + math.log(total)) - constant * _sum(logits)
     return value
+
+
+@jit(EXACT, part=True)
+def _marked(
+    logits: Floats,
+    words: Integers,
+    values: Floats,
+    start: int,
+    rest: float,
+    smoothing: float,
+    out: Floats,
+) -> float:
+    """Do the same for a set of many classes."""
+    top = _largest(logits)
+    _exponentials(logits, top, out)
+    value = marked_set(logits, words, start, float(values[start]), rest, smoothing, float(top), out)
+    return value - smoothing / logits.shape[0] * _sum(logits) if smoothing > 0.0 else value
 
 
 @jit(EXACT, bare=True)
@@ -342,63 +359,6 @@ def _sigmoid_row(
     return value if closed else value + math.log(product)
 
 
-@jit(EXACT, part=True)
-def _groups(
-    logits: Floats,
-    start: int,
-    stop: int,
-    ends: NDArray[np.int64],
-    members: Integers,
-    class_weight: Floats,
-    out: Floats,
-) -> float:
-    """Add the loss and gradient of "at least one of" groups start .. stop.
-
-    ``loss = -log(1 - exp(-s))`` with ``s = sum softplus(f)`` over the group; gradient
-    ``-sigma(f) / (exp(s) - 1)``. A group weighs what its classes weigh on the mean.
-    """
-    value = 0.0
-    for group in range(start, stop):
-        none, weight = 1.0, 1.0  # none: the probability that no class of the group is true
-        for j in range(ends[group], ends[group + 1]):
-            k = np.uintp(members[np.uintp(j)])
-            e = float(exp32(-abs(logits[k])))
-            none *= (e if logits[k] >= np.float32(0.0) else 1.0) / (1.0 + e)
-            if class_weight.shape[0] > 0:
-                weight += (class_weight[k] - weight) / (j - ends[group] + 1)
-        if none > 1.0 - _TINY:
-            value += _far_group(logits, ends[group], ends[group + 1], members, weight, out)
-            continue
-        value -= weight * math.log(1.0 - none)
-        speed = np.float32(weight * none / (1.0 - none))
-        for j in range(ends[group], ends[group + 1]):
-            k = np.uintp(members[np.uintp(j)])
-            z = logits[k]
-            e_k = exp32(-abs(z))
-            sigma = (np.float32(1.0) if z >= np.float32(0.0) else e_k) / (np.float32(1.0) + e_k)
-            out[k] -= speed * sigma
-    return value
-
-
-@jit(EXACT, bare=True)
-def _far_group(
-    logits: Floats, start: int, stop: int, members: Integers, weight: float, out: Floats
-) -> float:
-    """Do the same for one group by logarithms: its s may be so small that float64 has 0."""
-    log_s = -math.inf
-    for j in range(start, stop):
-        z = float(logits[members[j]])
-        # log softplus(z) is z itself far below 0.
-        log_s = log_add(log_s, z if z < -30.0 else math.log(softplus(z)))
-    s = math.exp(log_s)
-    # log(exp(s) - 1), from log s where s is tiny
-    log_odds = log_s if s < 1e-8 else s + math.log(-math.expm1(-s))
-    for j in range(start, stop):
-        z = float(logits[members[j]])
-        out[members[j]] -= np.float32(weight * math.exp(z - softplus(z) - log_odds))
-    return weight * (s - log_odds)
-
-
 @jit(SUMS, part=True)
 def _weigh(gradient: Floats, class_weight: Floats) -> None:
     for k in range(gradient.shape[0]):
@@ -422,6 +382,8 @@ def _multiclass(
 ) -> float:
     if code == SOFTMAX and mode == EVIDENCE:
         return _evidence(logits, indices, values, start, stop, rest, smoothing, listed, out)
+    if code == SOFTMAX and mode == MARKED:
+        return _marked(logits, indices, values, start, rest, smoothing, out)
     n = logits.shape[0]
     n_unlisted = n - (stop - start)
     sum_listed = 0.0
@@ -517,7 +479,7 @@ def statement_gradient(
     if class_weight.shape[0] > 0:
         _weigh(out, class_weight)
     if last_group > first_group and code == OVA:
-        value += _groups(
+        value += group_gradient(
             logits, first_group, last_group, group_ends, group_indices, class_weight, out
         )
     return value

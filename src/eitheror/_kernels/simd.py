@@ -16,6 +16,7 @@ position is checked.
 | `store(table, place, v)` | table[place : place + 16 n] = v |
 | `add(a, b)`, `add_scaled(a, s, b)`, `add_product(a, b, c)` | a + b, a + s b, a + b * c |
 | `larger(a, b)`, `largest(a)` | the larger lanes, the largest lane; of nan, any |
+| `flipped(a, bits)` | a, its first 16 lanes negated where a bit is 1, the lowest for lane 0 |
 | `total(a)` | sum of a: the parts in order, then sixteen partial sums in halves |
 | `dot(a, b)` | total of a * b |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
@@ -43,6 +44,7 @@ __all__ = [
     "add_product",
     "add_scaled",
     "dot",
+    "flipped",
     "larger",
     "largest",
     "load",
@@ -225,6 +227,25 @@ def largest(typing: Any, a: Any) -> Any:
         return _fold(builder, partial(_larger, builder), top)
 
     return types.float32(a), generate
+
+
+@_intrinsic
+def flipped(typing: Any, a: Any, bits: Any) -> Any:
+    """Return a, with the sign changed of each of 16 lanes whose bit is 1."""
+    whole = ir.VectorType(_INT, LANES)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first, *others = _parts(builder, args[0])
+        word = builder.insert_element(
+            ir.Constant(whole, ir.Undefined), builder.trunc(args[1], _INT), ir.Constant(_INT, 0)
+        )
+        every = builder.shuffle_vector(word, word, ir.Constant(whole, [0] * LANES))
+        places = ir.Constant(whole, [31 - lane for lane in range(LANES)])
+        signs = builder.and_(builder.shl(every, places), ir.Constant(whole, [1 << 31] * LANES))
+        turned = builder.xor(builder.bitcast(first, whole), signs)
+        return _whole(builder, [builder.bitcast(turned, _PART), *others])
+
+    return a(a, types.int64), generate
 
 
 @_intrinsic

@@ -84,7 +84,7 @@ class BlockedTrainer:
         weights = self._cut()
         room = self._room(weights)
         n_classes = len(self.weight)
-        rows = (order, *examples.arrays(), self.class_weight, weights, room, n_classes)
+        rows = (order, *examples.arrays_for(self.code), self.class_weight, weights, room, n_classes)
         how = (self.chunks, self.dim, self.code)
         rates: tuple[Any, ...] = learning_rates(options, number)
         what: tuple[Any, ...] = (options.label_smoothing, options.seed, number)
@@ -146,7 +146,7 @@ class BlockedTrainer:
         weights = self._cut()
         loss: float = native("blocked").blocked_loss(
             order,
-            *examples.arrays(),
+            *examples.arrays_for(EVALUATION[self.code]),
             weights,
             self._room(weights),
             len(self.weight),

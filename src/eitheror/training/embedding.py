@@ -157,7 +157,7 @@ class EmbeddingTrainer:
         """Visit rows during an epoch; `outputs` are the output weights, bias and squares."""
         options = self.options
         rates = learning_rates(options, number)
-        features, targets = examples.arrays()
+        features, targets = examples.arrays_for(self.code)
         weight, bias, weight_squares = outputs
         loss: float = native("embedding").embedding_epoch(
             order,
@@ -191,7 +191,7 @@ class EmbeddingTrainer:
         """Weighted sum of the statement losses of the rows of `order`."""
         loss: float = native("embedding").embedding_loss(
             order,
-            *examples.arrays(),
+            *examples.arrays_for(EVALUATION[self.code]),
             self.embedding,
             self.weight,
             self.bias,

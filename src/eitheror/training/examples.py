@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eitheror._kernels.arrays import Features, Targets
+from eitheror._kernels.arrays import CODES, SHORT, Features, Targets
+from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
 from eitheror.labels import UNKNOWN, SparseTargets
 
@@ -81,4 +83,33 @@ class Examples:
             targets.group_ends,
             targets.group_indices,
             self.weight,
+        )
+
+    def arrays_for(self, code: int) -> tuple[Features, Targets]:
+        """Return the arrays for a loss: with softmax a set of many classes is bits, not a list."""
+        features, targets = self.arrays()
+        return features, self._marked if code == CODES["softmax"] else targets
+
+    @cached_property
+    def _marked(self) -> Targets:
+        _, targets = self.arrays()
+        if int(np.diff(targets.indptr).max(initial=0)) <= SHORT:
+            return targets
+        indptr, indices = np.empty_like(targets.indptr), np.empty_like(targets.indices)
+        values, mode = np.empty_like(targets.values), np.empty_like(targets.mode)
+        size = native("marks").mark_sets(
+            self.targets.n_classes,
+            targets.indptr,
+            targets.indices,
+            targets.values,
+            targets.mode,
+            indptr,
+            indices,
+            values,
+            mode,
+        )
+        if size == len(targets.indices):  # no set is shorter as bits
+            return targets
+        return targets._replace(
+            indptr=indptr, indices=indices[:size].copy(), values=values[:size].copy(), mode=mode
         )

@@ -98,7 +98,7 @@ class LinearTrainer:
         """One pass over the rows of `order`; returns the weighted sum of their losses."""
         options = self.options
         rates = learning_rates(options, number)
-        features, targets = self._arrays(examples)
+        features, targets = self._arrays(examples, self.code)
 
         def run(block: _Block, part: NDArray[np.int64]) -> float:
             loss: float = native("linear").linear_epoch(
@@ -129,7 +129,7 @@ class LinearTrainer:
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""
-        features, targets = self._arrays(examples)
+        features, targets = self._arrays(examples, EVALUATION[self.code])
         code = EVALUATION[self.code]
 
         def run(block: _Block) -> float:
@@ -147,10 +147,10 @@ class LinearTrainer:
 
         return self._sum(run, [(block,) for block in self.blocks])
 
-    def _arrays(self, examples: Examples) -> tuple[Features, Targets]:
+    def _arrays(self, examples: Examples, code: int) -> tuple[Features, Targets]:
         # A group's classes lie in several blocks, and the kernel sees the logits of one.
         assert len(self.blocks) == 1 or len(examples.targets.group_indices) == 0
-        return examples.arrays()
+        return examples.arrays_for(code)
 
     def _sum(self, run: Any, jobs: list[tuple[Any, ...]]) -> float:
         # Blocks are summed in order, so that the reported loss has the same bytes too.

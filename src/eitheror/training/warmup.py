@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from eitheror._kernels.arrays import layout
+from eitheror._kernels.arrays import SHORT, layout
 from eitheror._kernels.native import counts
 from eitheror._kernels.rows import Rows
 from eitheror.decide import ExpectedF1
-from eitheror.labels import Labels
+from eitheror.labels import Labels, either
 from eitheror.losses import LOSSES
 from eitheror.model import CodedRows, CodedWeight
 from eitheror.model.parameters import SparseWeight, rows_product
@@ -139,7 +139,10 @@ def _features() -> list[str]:
 
 def _labels(task: str, n_classes: int) -> Labels:
     names = [f"class {number}" for number in range(n_classes)]
-    return Labels([names[row % 3] for row in range(_ROWS)], classes=names, task=task)
+    rows: list[Any] = [names[row % 3] for row in range(_ROWS)]
+    if task == "multiclass" and n_classes > SHORT + 1:
+        rows[-1] = either(*names[: SHORT + 1])
+    return Labels(rows, classes=names, task=task)
 
 
 def _texts() -> list[str]:
