@@ -43,7 +43,7 @@ class Always(Pace):
 def features(dim: int, seed: int = 0) -> Rows:
     """Rows of any length, some empty, few features frequent and some twice in a row."""
     random = np.random.default_rng(seed)
-    lengths = random.integers(0, 2 + 8000 // dim, N_ROWS)
+    lengths = random.integers(0, 2 + 12_000 // dim, N_ROWS)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     indices = (N_FEATURES * random.random(indptr[-1]) ** 3).astype(np.int32)
     return Rows(indptr, indices, None, N_FEATURES)
@@ -171,7 +171,7 @@ def test_fits_agree_and_resume_on_another_number_of_threads(
 ) -> None:
     """A run stopped on two threads goes on alone to the bytes of one that never stopped."""
     texts, labels = texts_and_labels()
-    plan = TrainOptions(features="embedding", dim=64, epochs=5, word_ngrams=2, **options)
+    plan = TrainOptions(features="embedding", dim=80, epochs=5, word_ngrams=2, **options)
     expected = fit(texts, labels, plan, n_jobs=1).parameters.tensors()
     at = Checkpoint(tmp_path / "checkpoint", every=2)
 
@@ -190,7 +190,7 @@ def test_fits_agree_and_resume_on_another_number_of_threads(
 def test_going_on_agrees_as_well() -> None:
     """A model that learns new rows is the same for any number of threads."""
     texts, labels = texts_and_labels()
-    plan = TrainOptions(features="embedding", dim=64, epochs=2, word_ngrams=2)
+    plan = TrainOptions(features="embedding", dim=80, epochs=2, word_ngrams=2)
     ends = []
     for n_jobs in (1, 2):
         first = fit(texts[:40], labels[:40], plan, n_jobs=n_jobs)

@@ -174,25 +174,24 @@ class EmbeddingTrainer:
         slots = meeting_place(self.dim, self.embedding.shape[1])
 
         def half(thread: int, outputs: _Outputs) -> tuple[float, float]:
-            start = time.thread_time()
+            start, ran = time.perf_counter(), time.thread_time()
             own = stretch._replace(thread=thread, slots=slots)
             try:
                 loss = work(0, outputs, self._alone()[2], own)
             except BaseException:
                 slots[-1] = 1.0  # or the other would wait forever
                 raise
-            return loss, time.thread_time() - start
+            ran = time.thread_time() - ran
+            return loss, ran / max(time.perf_counter() - start, 1e-9)
 
         outputs = self.weight, self.bias, self.weight_squares
-        start = time.perf_counter()
         try:
             second = pool.submit(half, 1, (_own(self.weight), _own(self.bias), _own(outputs[2])))
-            loss, ran = half(0, outputs)
+            loss, busy = half(0, outputs)
         except BaseException:
             slots[-1] = 1.0
             raise
-        ran = min(ran, second.result()[1])
-        return loss, ran / (time.perf_counter() - start)
+        return loss, min(busy, second.result()[1])
 
     def _alone(self) -> tuple[int, _Outputs, Common]:
         nothing, table = np.empty(0, np.float32), np.empty((0, 0), np.float32)

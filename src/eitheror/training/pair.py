@@ -18,12 +18,12 @@ from eitheror._kernels.rows import Rows
 
 __all__ = ["Pace", "halve", "halves_pay"]
 
-_FEW_NUMBERS = 2000  # of a text's embeddings: with fewer, meeting takes what the halves save
+_FEW_NUMBERS = 4000  # of a text's embeddings: with fewer, meeting takes what the halves save
 _SAMPLE = 1000  # texts that the cut is taken from
 _BELOW = 0.57  # share of the features below the cut: the frequent ones, which are at hand
 _ALIGNED = 16  # row Adagrad's sums of that many features share a cache line
-_FIRST, _LARGEST = 512, 16_384  # texts in a block of two threads
-_REST, _LONGEST = 4_096, 262_144  # texts of one thread after a block that waited
+_FIRST, _LARGEST = 1_024, 16_384  # texts in a block of two threads
+_REST, _LONGEST = 4_096, 65_536  # texts of one thread after a block that waited
 _BUSY = 0.7  # of the time each of two threads has to run
 
 
@@ -32,7 +32,7 @@ def halves_pay(rows: Rows, width: int) -> bool:
 
     Examples
     --------
-    >>> rows = Rows(np.arange(4) * 20, np.arange(60, dtype=np.int32), None, 60)
+    >>> rows = Rows(np.arange(4) * 40, np.arange(120, dtype=np.int32), None, 120)
     >>> halves_pay(rows, 112), halves_pay(rows, 16)
     (True, False)
     """
@@ -80,10 +80,10 @@ class Pace:
     --------
     >>> pace = Pace(2)
     >>> pace.texts, pace.together
-    (512, True)
+    (1024, True)
     >>> pace.ran(0.9)
     >>> pace.texts, pace.together
-    (1024, True)
+    (2048, True)
     >>> pace.ran(0.3)
     >>> pace.texts, pace.together
     (4096, False)
