@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eitheror._kernels.arrays import Features, embedding_room
+from eitheror._kernels.arrays import Features, Stretch, embedding_room
 from eitheror._kernels.embedding import Common, aligned, class_layout, embedding_epoch, layout
 from eitheror._kernels.losses import CODES
 from eitheror._kernels.rows import Rows
@@ -111,7 +111,8 @@ def test_merging_changes_nothing_for_one_thread(dim: int, optimizer: str) -> Non
         embedding_epoch(
             np.arange(N_ROWS), Features(*features), targets, NOTHING, rows, own[0], own[1], squares,
             own[2], chunks, dim, False, n_hot if merged else 0, N_FEATURES, common,
-            CODES["softmax"], 0.5, 0.1, 0.0, 0, 0, embedding_room(n_classes, width, width),
+            Stretch(0, N_ROWS, -1, 0.0, np.empty(0, np.int32), NO_TABLE), CODES["softmax"],
+            0.5, 0.1, 0.0, 0, 0, embedding_room(n_classes, width, width),
         )  # fmt: skip
         weight, bias, _ = shared if merged else own
         ends.append((rows[:N_FEATURES], weight, bias))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eitheror._kernels.arrays import Features, Targets, embedding_room, linear_room
+from eitheror._kernels.arrays import Features, Stretch, Targets, embedding_room, linear_room
 from eitheror._kernels.embedding import (
     Common,
     aligned,
@@ -68,6 +68,11 @@ TRAINABLE = [name for name, loss in LOSSES.items() if loss.trainable and loss.te
 NO_WEIGHT = np.empty(0, np.float32)
 _NOTHING = (np.empty((0, 0), np.float32), NO_WEIGHT, NO_WEIGHT) * 2
 ALONE = Common(*_NOTHING[:5], *_NOTHING[:5], 0, 0)
+
+
+def whole(n: int) -> Stretch:
+    """All of an epoch, on one thread, the features not cut in halves."""
+    return Stretch(0, n, -1, 0.0, np.empty(0, np.int32), np.empty((0, 0), np.float32))
 
 
 def labels_for(loss: str) -> Labels:
@@ -377,7 +382,7 @@ def test_embedding_epoch_equals_its_twin(loss: str, dim: int, adaptive: bool, tu
     weight_squares = np.full(k if adaptive else 0, 0.01, np.float32)
     embedding_epoch(
         order, features, targets, NO_WEIGHT, embedding, table, bias, squares, weight_squares,
-        chunks, dim, turned, 0, 0, ALONE, CODES[loss], start, stop, 0.0, 0, 0,
+        chunks, dim, turned, 0, 0, ALONE, whole(n), CODES[loss], start, stop, 0.0, 0, 0,
         embedding_room(k, table.shape[1], width),
     )  # fmt: skip
     np.testing.assert_allclose(weight, W, atol=5e-5)
@@ -401,8 +406,8 @@ def test_a_copy_of_the_frequent_rows_is_trained_in_their_stead() -> None:
         table, weight, bias = start.copy(), aligned(k, width), np.zeros(k, np.float32)
         embedding_epoch(
             order, features, targets, NO_WEIGHT, table, weight, bias, NO_WEIGHT, NO_WEIGHT,
-            chunks, 20, False, hot, n_features, ALONE, CODES["softmax"], 0.5, 0.1, 0.0, 0, 0,
-            embedding_room(k, width, width),
+            chunks, 20, False, hot, n_features, ALONE, whole(n), CODES["softmax"], 0.5, 0.1, 0.0,
+            0, 0, embedding_room(k, width, width),
         )  # fmt: skip
         ends.append((table, weight))
     (plain, plain_weight), (split, split_weight) = ends

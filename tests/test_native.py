@@ -24,6 +24,7 @@ KEPT = {
     "coded": {"values_product", "parts_product"},
     "search": {"best_leaves"},
     "embedding": {"embedding_epoch", "embedding_loss"},
+    "halves": {"arrange"},
     "linear": {"linear_epoch", "linear_loss"},
     "blocked": {"blocked_epoch", "blocked_loss"},
 }
@@ -65,6 +66,7 @@ def train(classes, *, said=None, **options):
 train(3, features="embedding", dim=20, char_ngrams=(3, 4), word_ngrams=2)
 train(20, features="embedding", dim=20, loss="random-pick", said=not_("c1"), optimizer="adagrad")
 train(20, features="embedding", dim=20, optimizer="adagrad", hogwild=True)
+train(3, features="embedding", dim=100, word_ngrams=2)
 train(150, features="embedding", dim=MANY_WEIGHTS // 150 + 1)
 train(3, features="tfidf", word_ngrams=2)
 train(20, features="tfidf", optimizer="sgd", label_smoothing=0.1)

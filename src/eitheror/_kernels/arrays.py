@@ -16,15 +16,18 @@ __all__ = [
     "EVALUATION",
     "LANES",
     "SHORT",
+    "SLOT_GAP",
     "Common",
     "Features",
     "Room",
+    "Stretch",
     "Targets",
     "aligned",
     "class_layout",
     "embedding_room",
     "layout",
     "linear_room",
+    "meeting_place",
 ]
 
 Floats = NDArray[np.float32]
@@ -37,6 +40,8 @@ CLASS_CHUNKS = (0, 0)
 _MOST_CHUNKS = 7  # longer vectors run out of registers on processors with sixteen short ones
 _FEW_CLASSES = 16  # from here on the output weights are turned
 _LINE = 16  # float32 numbers in a cache line
+SLOT_GAP = 4 * _LINE
+"""Numbers between the slots of threads that meet."""
 
 CODES = {
     "softmax": 0,
@@ -103,6 +108,23 @@ class Common(NamedTuple):
     phase: int
 
 
+class Stretch(NamedTuple):
+    """What of an epoch one call makes: positions begin .. end, all of each text or one half of it.
+
+    `middle` says for each text how many of its features are in the first half, which come first;
+    empty means all. `thread` is -1 for one thread that does everything, or 0 and 1 for two at the
+    same time, which meet at every text in `slots`, new from `meeting_place`. `loss` is the sum of
+    the losses before.
+    """
+
+    begin: int
+    end: int
+    thread: int
+    loss: float
+    middle: NDArray[np.int32]
+    slots: NDArray[np.float32]
+
+
 class Room(NamedTuple):
     """Arrays that a trainer's kernel works in: a kernel of the store cannot make its own."""
 
@@ -112,6 +134,11 @@ class Room(NamedTuple):
     listed: NDArray[np.float64]
     hidden: NDArray[np.float32]
     back: NDArray[np.float32]
+
+
+def _apart(size: int) -> Floats:
+    """Return zeros in cache lines of their own."""
+    return aligned(1, -(-size // 32) * 32 + 32)[0, :size]
 
 
 def embedding_room(n_classes: int, weight_width: int, width: int) -> Room:
@@ -129,9 +156,24 @@ def embedding_room(n_classes: int, weight_width: int, width: int) -> Room:
     [16, 16, 16, 3, 32, 32]
     """
     padded = max(n_classes, weight_width)  # the classes, and padding whose gradient stays 0
-    logits, gradient, rates = (np.zeros(padded, np.float32) for _ in range(3))
-    hidden, back = (np.zeros(width, np.float32) for _ in range(2))
-    return Room(logits, gradient, rates, np.zeros(n_classes), hidden, back)
+    logits, gradient, rates = (_apart(padded) for _ in range(3))
+    hidden, back = (_apart(width) for _ in range(2))
+    return Room(logits, gradient, rates, _apart(2 * n_classes).view(np.float64), hidden, back)
+
+
+def meeting_place(dim: int, width: int) -> Floats:
+    """Return where two threads leave their halves of h for each other: two slots for each.
+
+    A slot ends with a number, in the last cache line of its data if that has room, and is far from
+    the next one: a processor fetches neighbours as well. In the last row either thread says that
+    it ended before its time.
+
+    Examples
+    --------
+    >>> meeting_place(10, 16).shape, meeting_place(16, 16).shape
+    ((5, 80), (5, 96))
+    """
+    return aligned(5, (width if dim < width else width + _LINE) + SLOT_GAP)
 
 
 def linear_room(n_block: int) -> Room:

@@ -1,7 +1,8 @@
 """Compiled epoch of averaged embeddings: fastText's model, one row at a time, any loss.
 
 ``h = mean_j E[j]`` over a text's features, ``f = W h + bias``. Arrays in, arrays changed in place,
-one loss out.
+one loss out. Two threads can visit a text together, each half of its features (`halves`), and end
+in the same bits as one.
 
 A row of E is `width` numbers, a whole number of vectors (`layout`), so that `h` and its gradient
 stay in registers. W has such rows too; with many classes it is turned, `dim` rows of a number for
@@ -24,12 +25,14 @@ from eitheror._kernels.arrays import (
     Common,
     Features,
     Room,
+    Stretch,
     Targets,
     aligned,
     class_layout,
     layout,
 )
 from eitheror._kernels.common import EXACT, SUMS, jit
+from eitheror._kernels.halves import FIRST_NUMBER, add_halves, leave_half, wait_for
 from eitheror._kernels.losses import row_gradient, statement_gradient, uniform_draw
 from eitheror._kernels.simd import (
     LANES,
@@ -71,12 +74,15 @@ def _ask_for_features(
     order: NDArray[np.int64],
     position: int,
     indptr: NDArray[np.int64],
+    middles: NDArray[np.int32],
     indices: NDArray[np.int32],
 ) -> None:
     """Prefetch the features of the third text from here, and where those of the eighth are."""
     n_rows = order.shape[0]
     if position + 8 < n_rows:
         prefetch(indptr, order[position + 8])
+        if middles.shape[0] > 0:
+            prefetch(middles, order[position + 8])
     if position + 3 < n_rows:
         later = order[position + 3]
         for j in range(indptr[later], indptr[later + 1], _LINE):
@@ -97,6 +103,7 @@ def _ask_for_row(
 def _mean_row(
     indices: NDArray[np.int32],
     start: int,
+    middle: int,
     stop: int,
     embedding: Floats,
     chunks: Chunks,
@@ -104,15 +111,19 @@ def _mean_row(
     hot_shift: int,
     hidden: Floats,
 ) -> None:
-    """Write h."""
+    """Write h, the sum over the first features plus that over those from `middle` on."""
     width = embedding.shape[1]
     share = np.float32(1.0 / max(stop - start, 1))
     for part in range(0, width, LANES * len(chunks)):
         h = zeros(chunks)
-        for j in range(start, stop):
+        for j in range(start, middle):
             row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
             h = add(h, load(embedding, row * width + part, chunks))
-        store(hidden, part, add_scaled(zeros(chunks), share, h))
+        odd = zeros(chunks)
+        for j in range(middle, stop):
+            row = _row_of(indices[np.uintp(j)], n_hot, hot_shift)
+            odd = add(odd, load(embedding, row * width + part, chunks))
+        store(hidden, part, add_scaled(zeros(chunks), share, add(h, odd)))
 
 
 @jit(EXACT, part=True)
@@ -276,6 +287,7 @@ def embedding_epoch(
     n_hot: int,
     hot_shift: int,
     common: Common,
+    stretch: Stretch,
     code: int,
     rate_start: float,
     rate_stop: float,
@@ -305,6 +317,9 @@ def embedding_epoch(
     common : Common
         `weight`, `bias` and those rows are a thread's own and are merged with the common ones after
         every `every` texts and at the end; 0 means that they are all there is.
+    stretch : Stretch
+        Which rows, and whether two threads visit them, each half of a row's features. The second
+        one has its own `weight`, `bias` and `weight_squares`, and makes the same of them.
     room : Room
         From `embedding_room`, new or of the same epoch's other rows: its padding is 0.
     """
@@ -314,12 +329,20 @@ def embedding_epoch(
     adaptive = embedding_squares.shape[0] > 0
     indptr, indices, _ = features
     ends, named, worth, rest, mode, group_indptr, group_ends, group_indices, row_weight = targets
-    loss = 0.0
+    begin, end, thread, loss, middles, slots = stretch
+    halved = middles.shape[0] > 0
     n_rows = order.shape[0]
-    for position in range(n_rows):
+    for position in range(begin, end):
         i = order[position]
         start, stop = indptr[i], indptr[i + 1]
-        _ask_for_features(order, position, indptr, indices)
+        middle = start + middles[i] if halved else stop
+        first = middle if thread == 1 else start
+        last = middle if thread == 0 else stop
+        if thread >= 0:
+            slot = 2 * thread + (position & 1)
+            number = np.int32(position - begin + FIRST_NUMBER)
+            leave_half(indices, first, last, embedding, chunks, slots, slot, number)
+        _ask_for_features(order, position, indptr, middles, indices)
         ask_for_statement(
             order,
             position,
@@ -333,7 +356,13 @@ def embedding_epoch(
             group_indices,
             row_weight,
         )
-        _mean_row(indices, start, stop, embedding, chunks, n_hot, hot_shift, hidden)
+        if thread >= 0:
+            if not wait_for(slots, slot ^ 2, number):
+                break
+            share = np.float32(1.0 / max(stop - start, 1))
+            add_halves(slots, slot, slot ^ 2, embedding.shape[1], share, chunks, hidden)
+        else:
+            _mean_row(indices, start, middle, stop, embedding, chunks, n_hot, hot_shift, hidden)
         _logits(hidden, weight, bias, chunks, turned, all_logits)
         factor = row_weight[i]
         loss += factor * statement_gradient(
@@ -364,15 +393,16 @@ def embedding_epoch(
         share = np.float32(1.0 / max(stop - start, 1))
         if adaptive:
             size = float(share) ** 2 * factor * factor * _square_mean(back, dim)
-            for j in range(start, stop):
+            for j in range(first, last):
                 embedding_squares[_row_of(indices[np.uintp(j)], n_hot, hot_shift)] += size
         later = order[min(position + 1, n_rows - 1)]
+        later_middle = indptr[later] + middles[later] if halved else indptr[later + 1]
         _update(
             indices,
-            start,
-            stop,
-            indptr[later],
-            indptr[later + 1],
+            first,
+            last,
+            later_middle if thread == 1 else indptr[later],
+            later_middle if thread == 0 else indptr[later + 1],
             embedding,
             embedding_squares,
             chunks,
@@ -381,8 +411,8 @@ def embedding_epoch(
             back,
             -rate * share,
         )
-        last = position == n_rows - 1
-        if common.every > 0 and (last or (position + common.phase) % common.every == 0):
+        at_end = position == n_rows - 1
+        if common.every > 0 and (at_end or (position + common.phase) % common.every == 0):
             _merge(weight, 0, common.weight, common.old_weight)
             _merge_list(bias, 0, common.bias, common.old_bias)
             _merge(embedding, hot_shift, common.rows, common.old_rows)
@@ -416,7 +446,7 @@ def embedding_loss(
     loss = 0.0
     for i in order:
         start, stop = indptr[i], indptr[i + 1]
-        _mean_row(indices, start, stop, embedding, chunks, 0, 0, hidden)
+        _mean_row(indices, start, stop, stop, embedding, chunks, 0, 0, hidden)
         _logits(hidden, weight, bias, chunks, turned, all_logits)
         loss += targets.row_weight[i] * row_gradient(
             code, i, targets, logits, 0, no_weight, 0.0, 0.0, listed, gradient

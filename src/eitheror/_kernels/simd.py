@@ -21,10 +21,20 @@ position is checked.
 | `dot(a, b)` | total of a * b |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
 | `load_word(data, place)` | the bytes data[place : place + 8] as one number, the first lowest |
+
+Two threads wait for each other with a number of 32 bits in the place of an entry of an array. Who
+hears it reads what the other wrote before it was told.
+
+| function | value |
+|---|---|
+| `tell(array, place, number)` | writes the number, after all that was written before |
+| `heard(array, place)` | the number told there last |
+| `give_way()` | lets the system run another thread |
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -45,12 +55,15 @@ __all__ = [
     "add_scaled",
     "dot",
     "flipped",
+    "give_way",
+    "heard",
     "larger",
     "largest",
     "load",
     "load_word",
     "prefetch",
     "store",
+    "tell",
     "total",
     "zeros",
 ]
@@ -301,3 +314,44 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
+
+
+def _word(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
+    address = _address(context, builder, array_type, array, place)
+    return builder.bitcast(address, _INT.as_pointer())
+
+
+@_intrinsic
+def tell(typing: Any, array: Any, place: Any, number: Any) -> Any:
+    """Write a number in the place of an entry, after all that was written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = _word(context, builder, signature.args[0], args[0], args[1])
+        builder.store_atomic(args[2], word, "release", 4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int32), generate
+
+
+@_intrinsic
+def heard(typing: Any, array: Any, place: Any) -> Any:
+    """Return the number in the place of an entry; nothing is read before it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = _word(context, builder, signature.args[0], args[0], args[1])
+        return builder.load_atomic(word, "acquire", 4)
+
+    return types.int32(array, types.intp), generate
+
+
+@_intrinsic
+def give_way(typing: Any) -> Any:
+    """Let the system run another thread, where it has a call for that."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if hasattr(os, "sched_yield"):
+            kind = ir.FunctionType(_INT, [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate

@@ -1,12 +1,17 @@
 """Trainer of averaged embeddings (fastText's model): the parameters and what one epoch does.
 
+Two threads share each text where that pays (`pair`), and many share the rows with `hogwild`.
+
 Every embedding row starts at random, uniform in [-1/dim, 1/dim]; the output rows start at 0. Rows
 are padded with zeros to the vector size, and padding stays zero by itself.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -18,15 +23,18 @@ from eitheror._kernels.arrays import (
     EVALUATION,
     Common,
     Room,
+    Stretch,
     aligned,
     class_layout,
     embedding_room,
     layout,
+    meeting_place,
 )
 from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
+from eitheror.training.pair import Pace, halve, halves_pay
 
 __all__ = ["ADAGRAD_START", "EmbeddingTrainer", "random_embedding"]
 
@@ -35,6 +43,7 @@ ADAGRAD_START = 1e-3
 _MERGE_ROWS = 512  # of all threads together: what they learn apart is added up
 _HOT_ROWS = 512
 _DRAWN_ROWS = 1024
+_NO_MIDDLE, _NO_SLOTS = np.empty(0, np.int32), np.empty((0, 0), np.float32)
 
 Floats = NDArray[np.float32]
 _Outputs = tuple[Floats, Floats, Floats]
@@ -73,7 +82,8 @@ class EmbeddingTrainer:
     class_weight : float32 array of shape (n_classes,) or None
         Factor of each class's gradient.
     n_jobs : int
-        Threads; used by `hogwild` only.
+        Threads: two work together on texts of many features and wide rows, which changes nothing
+        but the time; `hogwild` uses all.
     """
 
     def __init__(
@@ -104,6 +114,8 @@ class EmbeddingTrainer:
         self.squares = np.full(len(self._table) if adaptive else 0, ADAGRAD_START, np.float32)
         self.weight_squares = np.full(len(bias) if adaptive else 0, ADAGRAD_START, np.float32)
         self.class_weight = np.zeros(0, np.float32) if class_weight is None else class_weight
+        self.pace = Pace(n_jobs)
+        self._halved: tuple[weakref.ref[Examples], NDArray[np.int32]] | None = None
 
     def _weight_rows(self) -> Floats:
         """View the output weights as (n_classes, dim)."""
@@ -111,14 +123,75 @@ class EmbeddingTrainer:
         return rows[: len(self.bias), : self.dim]
 
     def epoch(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
-        """One pass over the rows of `order`; returns the weighted sum of their losses."""
-        if not self.n_hot:
-            return self._pass(examples, number, order, *self._alone())
+        """One pass over the rows of `order`; returns the weighted sum of their losses.
+
+        The features of each row may change places, in the arrays of `examples`.
+        """
+        if self.n_hot:
+            return self._apart(examples, order, number)
+        middle = self._middle(examples)
+        work = partial(self._pass, examples, number, order)
+        if not (self.pace.possible and len(middle)):
+            whole = Stretch(0, len(order), -1, 0.0, middle, _NO_SLOTS)
+            return work(*self._alone(), whole)
+        done, loss = 0, 0.0
+        with ThreadPoolExecutor(1) as pool:
+            while done < len(order):
+                stop = min(done + self.pace.texts, len(order))
+                stretch, busy = Stretch(done, stop, -1, loss, middle, _NO_SLOTS), 0.0
+                if self.pace.together:
+                    loss, busy = self._together(pool, work, stretch)
+                else:
+                    loss = work(*self._alone(), stretch)
+                self.pace.ran(busy)
+                done = stop
+        return loss
+
+    def _apart(self, examples: Examples, order: NDArray[np.int64], number: int) -> float:
+        """Let every thread visit rows of its own."""
         parts = np.array_split(order, self.n_jobs)
+        whole = [Stretch(0, len(part), -1, 0.0, _NO_MIDDLE, _NO_SLOTS) for part in parts]
         shares = [self._share(thread) for thread in range(self.n_jobs)]
         with ThreadPoolExecutor(self.n_jobs) as pool:
             work = partial(self._pass, examples, number)
-            return float(sum(pool.map(work, parts, *zip(*shares, strict=True))))
+            return float(sum(pool.map(work, parts, *zip(*shares, strict=True), whole)))
+
+    def _middle(self, examples: Examples) -> NDArray[np.int32]:
+        """Return how many features of each row are in its first half; none if it is not cut."""
+        if self._halved is None or self._halved[0]() is not examples:
+            pays = halves_pay(examples.rows, self.embedding.shape[1])
+            middle = halve(examples.rows) if pays else _NO_MIDDLE
+            self._halved = weakref.ref(examples), middle
+        return self._halved[1]
+
+    def _together(
+        self, pool: Executor, work: Callable[..., float], stretch: Stretch
+    ) -> tuple[float, float]:
+        """Visit rows on two threads; returns the loss, and the least share of the time one ran.
+
+        The second thread makes the steps of the output weights as well, in a copy.
+        """
+        slots = meeting_place(self.dim, self.embedding.shape[1])
+
+        def half(thread: int, outputs: _Outputs) -> tuple[float, float]:
+            start, ran = time.perf_counter(), time.thread_time()
+            own = stretch._replace(thread=thread, slots=slots)
+            try:
+                loss = work(0, outputs, self._alone()[2], own)
+            except BaseException:
+                slots[-1] = 1.0  # or the other would wait forever
+                raise
+            ran = time.thread_time() - ran
+            return loss, ran / max(time.perf_counter() - start, 1e-9)
+
+        outputs = self.weight, self.bias, self.weight_squares
+        try:
+            second = pool.submit(half, 1, (_own(self.weight), _own(self.bias), _own(outputs[2])))
+            loss, busy = half(0, outputs)
+        except BaseException:
+            slots[-1] = 1.0
+            raise
+        return loss, min(busy, second.result()[1])
 
     def _alone(self) -> tuple[int, _Outputs, Common]:
         nothing, table = np.empty(0, np.float32), np.empty((0, 0), np.float32)
@@ -153,6 +226,7 @@ class EmbeddingTrainer:
         hot_shift: int,
         outputs: _Outputs,
         common: Common,
+        stretch: Stretch,
     ) -> float:
         """Visit rows during an epoch; `outputs` are the output weights, bias and squares."""
         options = self.options
@@ -175,6 +249,7 @@ class EmbeddingTrainer:
             self.n_hot,
             hot_shift,
             common,
+            stretch,
             self.code,
             *rates,
             options.label_smoothing,

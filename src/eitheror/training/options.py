@@ -148,8 +148,8 @@ class TrainOptions:
     seed : int
         Same data, options and seed: same model.
     hogwild : bool
-        Several threads write to one model without waiting for each other: faster for embeddings,
-        and not reproducible.
+        Several threads write to one model without waiting for each other: faster for embeddings
+        with short texts, a small `dim` or more than two threads, and not reproducible.
 
     Raises
     ------

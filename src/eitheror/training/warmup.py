@@ -26,6 +26,7 @@ from eitheror.losses import LOSSES
 from eitheror.model import CodedRows, CodedWeight
 from eitheror.model.parameters import SparseWeight, rows_product
 from eitheror.training.options import FEATURES, OPTIMIZERS, TREE, TrainOptions, model_loss, resolve
+from eitheror.training.pair import halve
 
 __all__ = ["DIMS", "Warmth", "warm_up"]
 
@@ -182,13 +183,14 @@ def _try_files() -> None:
 
 
 def _try_large() -> None:
-    """Predict with sparse and coded weights and with any number of classes, code rows, decide.
+    """Predict with sparse and coded weights and any number of classes, code and cut rows, decide.
 
-    Tiny models of few classes do none of this.
+    Tiny models of few classes and short texts do none of this.
     """
     from eitheror._kernels.coded import nearest
 
     rows = Rows.from_dense(np.ones((_LARGE, 40)))
+    halve(rows)
     for width in {layout(k)[0]: k for k in range(_WIDEST, 0, -1)}.values():
         rows_product(rows, np.ones((40, width), np.float32))
     rows_product(rows, SparseWeight.from_dense(np.eye(40, dtype=np.float32)))
