@@ -12,10 +12,14 @@ tiles too, and the bits stay the same.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import Features, Targets
+from eitheror._kernels.barrier import meet
 from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights
 from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, uniform_draw
@@ -24,10 +28,14 @@ from eitheror._kernels.simd import (
     add,
     add_product,
     add_scaled,
-    dot,
+    every,
+    larger,
     load,
     prefetch,
+    quotient,
+    root,
     store,
+    total,
     zeros,
 )
 
@@ -46,8 +54,7 @@ __all__ = [
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-_FAINT = 0.01  # shortening of a step that is not worth a look at each class
-_RUN = 1 << 15  # numbers of tiles that stay in the second cache
+_RUN = 16  # tiles, and numbers of their classes, that stay in the first cache: 16 KB
 _LINE = 16  # float32 numbers in a cache line
 
 
@@ -89,7 +96,7 @@ def _average(
 def _logits(
     hidden: Floats, start: int, stop: int, tiles: Floats, bias: Floats, out: Floats
 ) -> None:
-    """Write W h + bias of texts start .. stop of the block."""
+    """Write W h + bias of texts start .. stop of the block, padding too."""
     n_tiles, dims, _ = tiles.shape
     stride = out.shape[1]
     one = (0,)
@@ -116,41 +123,38 @@ def _back(
 ) -> None:
     """Write W' g of texts start .. stop of the block: two texts and two numbers at a time.
 
-    The classes come in runs that stay in the cache while the texts go by. `sums` is room for what
-    each lane has added up.
+    A few classes and a few numbers of each stay in the first cache while the texts go by. `sums` is
+    room for what each lane has added up.
     """
     n_tiles, dims, _ = tiles.shape
     stride = gradient.shape[1]
     one = (0,)
-    run = max(1, _RUN // (dims * LANES))
     sums[start:stop] = np.float32(0.0)
-    for first in range(0, n_tiles, run):
-        last = min(first + run, n_tiles)
-        for text in range(start, stop, 2):
-            for j in range(0, dims, 2):
-                place = (text * dims + j) * LANES
-                a, b = load(sums, place, one), load(sums, place + LANES, one)
-                c = load(sums, place + dims * LANES, one)
-                d = load(sums, place + (dims + 1) * LANES, one)
-                for tile in range(first, last):
-                    g = load(gradient, text * stride + tile * LANES, one)
-                    k = load(gradient, (text + 1) * stride + tile * LANES, one)
-                    v = load(tiles, (tile * dims + j) * LANES, one)
-                    w = load(tiles, (tile * dims + j) * LANES + LANES, one)
-                    a = add_product(a, g, v)
-                    b = add_product(b, g, w)
-                    c = add_product(c, k, v)
-                    d = add_product(d, k, w)
-                store(sums, place, a)
-                store(sums, place + LANES, b)
-                store(sums, place + dims * LANES, c)
-                store(sums, place + (dims + 1) * LANES, d)
+    for first in range(0, n_tiles, _RUN):
+        last = min(first + _RUN, n_tiles)
+        for part in range(0, dims, _RUN):
+            for text in range(start, stop, 2):
+                for j in range(part, min(part + _RUN, dims), 2):
+                    place = (text * dims + j) * LANES
+                    a, b = load(sums, place, one), load(sums, place + LANES, one)
+                    c = load(sums, place + dims * LANES, one)
+                    d = load(sums, place + (dims + 1) * LANES, one)
+                    for tile in range(first, last):
+                        g = load(gradient, text * stride + tile * LANES, one)
+                        k = load(gradient, (text + 1) * stride + tile * LANES, one)
+                        v = load(tiles, (tile * dims + j) * LANES, one)
+                        w = load(tiles, (tile * dims + j) * LANES + LANES, one)
+                        a = add_product(a, g, v)
+                        b = add_product(b, g, w)
+                        c = add_product(c, k, v)
+                        d = add_product(d, k, w)
+                    store(sums, place, a)
+                    store(sums, place + LANES, b)
+                    store(sums, place + dims * LANES, c)
+                    store(sums, place + (dims + 1) * LANES, d)
     for text in range(start, stop):
         for j in range(dim):
-            total = np.float32(0.0)
-            for lane in range(LANES):
-                total += sums[text, j, lane]
-            back[text, j] = total
+            back[text, j] = total(load(sums, (text * dims + j) * LANES, one))
 
 
 @jit(SUMS, bare=True)
@@ -195,17 +199,15 @@ def gradients_of_rows(
     """
     hidden, gradient, back, value = room.hidden, room.gradient, room.back, room.value
     _average(order, start, stop, origin, features, weights.embedding, chunks, hidden)
-    _logits(hidden, start, stop, weights.tiles, weights.bias, gradient)
-    logits, listed = room.logits[start // TEXTS], room.listed[start // TEXTS]
+    _logits(hidden, start, stop, weights.tiles, weights.bias, room.logits)
+    listed = room.listed[start // TEXTS]
     for text in range(start, stop):
-        gradient[text, n_classes:] = np.float32(0.0)
         slope = gradient[text, :n_classes]
         value[text] = 0.0
         if origin + text >= order.shape[0]:
             slope[:] = np.float32(0.0)
             continue
-        for k in range(n_classes):
-            logits[k] = slope[k]
+        logits = room.logits[text, :n_classes]
         i = order[origin + text]
         factor = targets.row_weight[i]
         draw = uniform_draw(seed, epoch, i)
@@ -217,10 +219,11 @@ def gradients_of_rows(
     _back(gradient, start, stop, weights.tiles, dim, back, room.sums)
 
 
-@jit(EXACT, bare=True)
-def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats) -> None:
-    """Write G' H of one tile of classes: `out[d, lane]`."""
+@jit(EXACT, part=True)
+def _move(gradient: Floats, hidden: Floats, tile: int, speed: Any, tiles: Floats) -> None:
+    """Add speed times G' H of one tile of classes to its weights."""
     n_block, stride = gradient.shape
+    dims = tiles.shape[1]
     one = (0,)
     for j in range(0, dims, DIMS):
         a, b = zeros(one), zeros(one)
@@ -231,10 +234,14 @@ def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats
             b = add_scaled(b, hidden[text, j + 1], g)
             c = add_scaled(c, hidden[text, j + 2], g)
             d = add_scaled(d, hidden[text, j + 3], g)
-        store(out, j * LANES, a)
-        store(out, j * LANES + LANES, b)
-        store(out, j * LANES + 2 * LANES, c)
-        store(out, j * LANES + 3 * LANES, d)
+        place = (tile * dims + j) * LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, a))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, b))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, c))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, d))
 
 
 @jit(SUMS, bare=True)
@@ -245,34 +252,61 @@ def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
     return total / np.float32(dim)
 
 
-@jit(SUMS, bare=True)
-def _adagrad_speeds(squares: Floats, tile: int, rate: np.float32, out: Floats) -> None:
-    """Write -rate / sqrt(sum of squares) of a tile's classes."""
-    for lane in range(LANES):
-        out[lane] = -rate / np.sqrt(squares[tile * LANES + lane])
+@jit(EXACT, part=True)
+def _plain_speed(
+    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats
+) -> Any:
+    """Change the intercepts of a tile's classes and return their -rate.
 
-
-@jit(SUMS, bare=True)
-def _plain_speeds(
-    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, most: Floats, out: Floats
-) -> None:
-    """Write -rate of a tile's classes, less where several texts push the same class.
-
-    Taken one after the other, the second text would find the class already moved. The curvature
-    that a text adds is at most ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at
-    their optimum; what goes beyond the largest one damps the step as in an implicit one.
+    The rate is less where several texts push the same class: taken one after the other, the second
+    would find the class already moved. The curvature that a text adds is at most
+    ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at their optimum; what goes
+    beyond the largest one damps the step as in an implicit one.
     """
-    for lane in range(LANES):
-        out[lane] = np.float32(0.0)
-        most[lane] = np.float32(0.0)
-    for text in range(gradient.shape[0]):
-        size = sizes[text]
-        for lane in range(LANES):
-            bend = abs(gradient[text, tile * LANES + lane]) * size
-            out[lane] += bend
-            most[lane] = bend if bend > most[lane] else most[lane]
-    for lane in range(LANES):
-        out[lane] = -rate / (np.float32(1.0) + rate * (out[lane] - most[lane]))
+    n_block, stride = gradient.shape
+    place = tile * LANES
+    one = (0,)
+    slope, bends, most = zeros(one), zeros(one), zeros(one)
+    for text in range(n_block):
+        g = load(gradient, text * stride + place, one)
+        slope = add(slope, g)
+        bend = add_scaled(zeros(one), sizes[text], g)
+        bend = larger(bend, add_scaled(zeros(one), -sizes[text], g))
+        bends = add(bends, bend)
+        most = larger(most, bend)
+    beyond = add_scaled(bends, np.float32(-1.0), most)
+    damped = add_scaled(every(np.float32(1.0), one), rate, beyond)
+    speed = quotient(every(-rate, one), damped)
+    store(bias, place, add_product(load(bias, place, one), speed, slope))
+    return speed
+
+
+@jit(EXACT, part=True)
+def _adagrad_speed(
+    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats,
+    weight_squares: Floats, bias_squares: Floats,
+) -> Any:  # fmt: skip
+    """Add to the sums of squares, else as `_plain_speed`.
+
+    The intercepts have sums of their own: their input is 1 where h is near 0.
+    """
+    n_block, stride = gradient.shape
+    place = tile * LANES
+    one = (0,)
+    slope, scaled, squares = zeros(one), zeros(one), zeros(one)
+    for text in range(n_block):
+        g = load(gradient, text * stride + place, one)
+        slope = add(slope, g)
+        squares = add_product(squares, g, g)
+        scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
+    scaled = add(load(weight_squares, place, one), scaled)
+    squares = add(load(bias_squares, place, one), squares)
+    store(weight_squares, place, scaled)
+    store(bias_squares, place, squares)
+    falling = every(-rate, one)
+    moved = add_product(load(bias, place, one), quotient(falling, root(squares)), slope)
+    store(bias, place, moved)
+    return quotient(falling, root(scaled))
 
 
 @jit(EXACT, bare=True)
@@ -292,53 +326,22 @@ def step_tiles(
     weights : Weights
         Changed in place.
     """
-    hidden, gradient = room.hidden, room.gradient
+    hidden, gradient, sizes = room.hidden, room.gradient, room.sizes[first]
     _, tiles, bias, _, weight_squares, bias_squares = weights
-    n_block, stride = gradient.shape
-    dims = tiles.shape[1]
-    one = (0,)
-    product, sizes, lanes = room.product[first], room.sizes[first], room.lanes[first]
-    speeds, most, ones = lanes[0], lanes[1], lanes[2]
-    ones[:] = np.float32(1.0)
-    adaptive = weight_squares.shape[0] > 0
-    largest = np.float32(0.0)
-    for text in range(n_block):
-        sizes[text] = _square_mean(hidden, text, dim)
-        if not adaptive:
-            sizes[text] = np.float32(1.0) + sizes[text] * np.float32(dim)
-        largest = max(largest, sizes[text])
+    if weight_squares.shape[0] > 0:
+        for text in range(gradient.shape[0]):
+            sizes[text] = _square_mean(hidden, text, dim)
+        for tile in range(first, last):
+            speed = _adagrad_speed(
+                gradient, sizes, tile, rate, bias, weight_squares, bias_squares
+            )
+            _move(gradient, hidden, tile, speed, tiles)
+        return
+    for text in range(gradient.shape[0]):
+        sizes[text] = np.float32(1.0) + np.float32(dim) * _square_mean(hidden, text, dim)
     for tile in range(first, last):
-        _product(gradient, hidden, tile, dims, product)
-        slope, scaled, squares = zeros(one), zeros(one), zeros(one)
-        for text in range(n_block):
-            g = load(gradient, text * stride + tile * LANES, one)
-            slope = add(slope, g)
-            squares = add_product(squares, g, g)
-            scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
-        if adaptive:
-            # The intercepts have sums of their own: their input is 1 where h is near 0.
-            place = tile * LANES
-            store(weight_squares, place, add(load(weight_squares, place, one), scaled))
-            store(bias_squares, place, add(load(bias_squares, place, one), squares))
-            _adagrad_speeds(bias_squares, tile, rate, speeds)
-        else:
-            for lane in range(LANES):
-                speeds[lane] = -rate
-            # Their absolute values sum to sqrt(n_block * squares) at most.
-            if (
-                rate * largest * np.sqrt(np.float32(n_block) * dot(squares, load(ones, 0, one)))
-                > _FAINT
-            ):
-                _plain_speeds(gradient, sizes, tile, rate, most, speeds)
-        moved = add_product(load(bias, tile * LANES, one), load(speeds, 0, one), slope)
-        store(bias, tile * LANES, moved)
-        if adaptive:
-            _adagrad_speeds(weight_squares, tile, rate, speeds)
-        speed = load(speeds, 0, one)
-        for d in range(dim):
-            place = (tile * dims + d) * LANES
-            moved = add_product(load(tiles, place, one), speed, load(product, d * LANES, one))
-            store(tiles, place, moved)
+        speed = _plain_speed(gradient, sizes, tile, rate, bias)
+        _move(gradient, hidden, tile, speed, tiles)
 
 
 @jit(EXACT, bare=True)
@@ -406,44 +409,71 @@ def blocked_epoch(
     smoothing: float,
     seed: int,
     epoch: int,
+    words: NDArray[np.int64],
+    thread: int,
+    n_threads: int,
 ) -> float:
     """One pass over the rows of `order` in blocks; returns the weighted sum of their losses.
+
+    Threads call it together, each with the same arrays. They share out the rows of a block, wait
+    for each other, share out its classes, and wait again.
 
     Parameters
     ----------
     rate_start, rate_stop : float
         The learning rate falls from one to the other.
+    words : int64 array of shape (2,)
+        Zeros; see `eitheror._kernels.barrier.meet`.
+    thread, n_threads : int
     others
         As in `gradients_of_rows`; `weights` is changed in place.
+
+    Returns
+    -------
+    float
+        The same for each thread; nan where one of them has failed.
     """
     n_block = room.gradient.shape[0]
     n_tiles = weights.tiles.shape[0]
     n_rows = order.shape[0]
+    parts = n_block // TEXTS
+    start, stop = parts * thread // n_threads * TEXTS, parts * (thread + 1) // n_threads * TEXTS
+    first, last = n_tiles * thread // n_threads, n_tiles * (thread + 1) // n_threads
     total = 0.0
+    meetings = 0
     for origin in range(0, n_rows, n_block):
-        gradients_of_rows(
-            order,
-            origin,
-            0,
-            n_block,
-            features,
-            targets,
-            class_weight,
-            weights,
-            room,
-            n_classes,
-            chunks,
-            dim,
-            code,
-            smoothing,
-            seed,
-            epoch,
-        )
+        if start < stop:
+            gradients_of_rows(
+                order,
+                origin,
+                start,
+                stop,
+                features,
+                targets,
+                class_weight,
+                weights,
+                room,
+                n_classes,
+                chunks,
+                dim,
+                code,
+                smoothing,
+                seed,
+                epoch,
+            )
+        meetings += n_threads
+        if n_threads > 1 and not meet(words, meetings):
+            return math.nan
         rate = np.float32(rate_start + (rate_stop - rate_start) * (origin / n_rows))
-        step_tiles(0, n_tiles, room, rate, dim, weights)
-        step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+        if first < last:
+            step_tiles(first, last, room, rate, dim, weights)
+        if thread == 0:
+            step_embedding(order, origin, features, room, rate, dim, chunks, weights)
         for text in range(n_block):
             total += room.value[text]
+        meetings += n_threads
+        if n_threads > 1 and not meet(words, meetings):
+            return math.nan
     return total
 
 
@@ -459,9 +489,9 @@ def blocked_loss(
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, no weight changed."""
-    hidden, logits = room.hidden, room.gradient
+    hidden, logits = room.hidden, room.logits
     n_block = logits.shape[0]
-    slope, listed = room.logits[0], room.listed[0]
+    slope, listed = room.gradient[0, :n_classes], room.listed[0]
     no_weight = slope[:0]
     total = 0.0
     for origin in range(0, order.shape[0], n_block):

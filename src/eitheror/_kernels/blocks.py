@@ -35,25 +35,23 @@ class Weights(NamedTuple):
 class Room(NamedTuple):
     """What a block leaves between its parts, one row a text, and what the parts work in.
 
-    The mean embeddings (n_block, width), the gradients with respect to the logits (n_block,
-    n_tiles * 16) and to the mean embeddings (n_block, width), the losses (n_block,) float64.
+    The mean embeddings (n_block, width), the logits and the gradients with respect to them
+    (n_block, n_tiles * 16), those with respect to the mean embeddings (n_block, width), the losses
+    (n_block,) float64. Gradients of padding stay 0.
 
-    Threads share the rest, of which each has the place of its first text or tile: logits and listed
-    (n_block / TEXTS, n_classes), sums (n_block, dims, 16); product (n_tiles, dims, 16), sizes
-    (n_tiles, n_block), lanes (n_tiles, 3, 16). Places that no thread begins at stay untouched, and
-    take no memory.
+    Threads share the rest, of which each has the place of its first text or tile: listed (n_block /
+    TEXTS, n_classes), sums (n_block, dims, 16), sizes (n_tiles, n_block). Places that no thread
+    begins at stay untouched, and take no memory.
     """
 
     hidden: NDArray[np.float32]
+    logits: NDArray[np.float32]
     gradient: NDArray[np.float32]
     back: NDArray[np.float32]
     value: NDArray[np.float64]
-    logits: NDArray[np.float32]
     listed: NDArray[np.float64]
     sums: NDArray[np.float32]
-    product: NDArray[np.float32]
     sizes: NDArray[np.float32]
-    lanes: NDArray[np.float32]
 
 
 def block_room(n_block: int, n_classes: int, weights: Weights) -> Room:
@@ -65,19 +63,16 @@ def block_room(n_block: int, n_classes: int, weights: Weights) -> Room:
     >>> tiles = np.zeros((3, 4, 16), np.float32)
     >>> room = block_room(8, 40, Weights(np.zeros((9, 16)), tiles, np.zeros(48), *[empty] * 3))
     >>> room.hidden.shape, room.gradient.shape, room.logits.shape
-    ((8, 16), (8, 48), (2, 40))
+    ((8, 16), (8, 48), (8, 48))
     """
     width, (n_tiles, dims, _) = weights.embedding.shape[1], weights.tiles.shape
-    parts = n_block // TEXTS, n_classes
     return Room(
         aligned(n_block, width),
         aligned(n_block, n_tiles * LANES),
+        aligned(n_block, n_tiles * LANES),
         aligned(n_block, width),
         np.zeros(n_block),
-        np.zeros(parts, np.float32),
-        np.zeros(parts),
+        np.zeros((n_block // TEXTS, n_classes)),
         np.zeros((n_block, dims, LANES), np.float32),
-        np.zeros((n_tiles, dims, LANES), np.float32),
         np.zeros((n_tiles, n_block), np.float32),
-        np.zeros((n_tiles, 3, LANES), np.float32),
     )

@@ -30,7 +30,16 @@ from eitheror._kernels.elementary import (
     softplus,
     uniform_draw,
 )
-from eitheror._kernels.simd import LANES, larger, largest, load
+from eitheror._kernels.simd import (
+    LANES,
+    add,
+    every,
+    exponential,
+    larger,
+    largest,
+    load,
+    store,
+)
 
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
 
@@ -62,10 +71,15 @@ def _largest(logits: Floats) -> Any:
     return top
 
 
-@jit(SUMS, part=True)
+@jit(EXACT, part=True)
 def _exponentials(logits: Floats, top: np.float32, out: Floats) -> None:
     """Write exp(logits - top)."""
-    for k in range(logits.shape[0]):
+    n = logits.shape[0]
+    whole = n // LANES * LANES
+    below = every(-top, _ONE)
+    for k in range(0, whole, LANES):
+        store(out, k, exponential(add(load(logits, k, _ONE), below)))
+    for k in range(whole, n):
         out[k] = exp32(logits[k] - top)
 
 

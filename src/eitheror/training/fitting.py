@@ -51,9 +51,8 @@ Progress = Callable[[dict[str, Any]], None]
 SEPARABLE = ("ova", "ova-n")
 # Weights of a linear model above this many fall back to embeddings: 2 GB, and an epoch of minutes.
 MAX_WEIGHTS = 500_000_000
-# Output weights of embeddings from which they no longer stay in the cache while texts go by: then
-# blocks of texts share a pass over them.
-MANY_WEIGHTS = 50_000
+# Output weights of embeddings from which blocks of texts that share a pass over them are faster.
+MANY_WEIGHTS = 20_000
 
 
 def fit(

@@ -1,0 +1,89 @@
+"""A place where threads of compiled code wait for each other: words of memory that all can see.
+
+Threads that share out a block of rows meet many thousand times a second; handing each part to a
+thread through Python would cost more than the part.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from eitheror._kernels.common import EXACT, jit
+
+__all__ = ["meet"]
+
+_PATIENCE = 4000  # looks at the counter before the processor is offered to others
+_WORD = ir.IntType(64)
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """`numba.extending.intrinsic`, which has no types."""
+    return cast(Any, intrinsic)(function)
+
+
+@_intrinsic
+def _arrive(typing: Any, words: Any) -> Any:
+    """Add 1 to the first word; what was written before is seen by whoever reads the sum."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        builder.atomic_rmw("add", data, ir.Constant(_WORD, 1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(words), generate
+
+
+@_intrinsic
+def _read(typing: Any, words: Any, place: Any) -> Any:
+    """Return the word at a place as it is now."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
+
+    return types.int64(words, types.intp), generate
+
+
+@_intrinsic
+def _give_way(typing: Any) -> Any:
+    """Let other threads have the processor, where the C library can ask for that."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if sys.platform != "win32":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@jit(EXACT, bare=True)
+def meet(words: NDArray[np.int64], expected: int) -> bool:
+    """Wait until the threads have come as often as expected in all; False if they should give up.
+
+    Parameters
+    ----------
+    words : int64 array of shape (2,)
+        How often a thread came, which is counted here, and a number that is not 0 once a thread
+        has failed, and the others would wait for ever.
+    expected : int
+        Threads times the number of this meeting, which begins with 1.
+    """
+    _arrive(words)
+    looks = 0
+    while _read(words, 0) < expected:
+        if _read(words, 1) != 0:
+            return False
+        looks += 1
+        if looks > _PATIENCE:
+            _give_way()
+    return _read(words, 1) == 0
