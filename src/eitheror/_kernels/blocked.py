@@ -6,8 +6,8 @@ are taken at the weights that the block finds, and their gradients are added up.
 
 The weights are cut into tiles of 16 classes, ``tiles[tile, d, lane]``, so that one vector holds the
 same number of 16 classes and every product is a sum of scaled vectors. Each number is a sum in an
-order that does not depend on who computes it: rows of a block may be shared out among threads, and
-tiles too, and the bits stay the same.
+order that does not depend on who computes it: threads share out the rows of a block, and groups of
+tiles whose sums are put together in the end, and the bits stay the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import Features, Targets
 from eitheror._kernels.barrier import meet
-from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights
+from eitheror._kernels.blocks import DIMS, GROUPS, TEXTS, Room, Weights
 from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, uniform_draw
 from eitheror._kernels.simd import (
@@ -39,17 +39,7 @@ from eitheror._kernels.simd import (
     zeros,
 )
 
-__all__ = [
-    "DIMS",
-    "TEXTS",
-    "Room",
-    "Weights",
-    "blocked_epoch",
-    "blocked_loss",
-    "gradients_of_rows",
-    "step_embedding",
-    "step_tiles",
-]
+__all__ = ["blocked_epoch", "blocked_loss"]
 
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
@@ -61,21 +51,20 @@ _LINE = 16  # float32 numbers in a cache line
 @jit(EXACT, bare=True)
 def _average(
     order: NDArray[np.int64],
-    start: int,
-    stop: int,
+    n_block: int,
     origin: int,
     features: Features,
     embedding: Floats,
     chunks: Chunks,
     hidden: Floats,
 ) -> None:
-    """Write the mean embeddings of texts start .. stop of the block; 0 past the end of `order`."""
+    """Write the mean embeddings of the texts of a block; 0 past the end of `order`."""
     indptr, indices, _ = features
     width = embedding.shape[1]
     step = LANES * len(chunks)
     n_rows = order.shape[0]
-    for position in range(origin + start, origin + stop):
-        if position + 1 < min(origin + stop, n_rows):
+    for position in range(origin, origin + n_block):
+        if position + 1 < min(origin + n_block, n_rows):
             later = order[position + 1]
             for j in range(indptr[later], indptr[later + 1]):
                 for line in range(0, width, _LINE):
@@ -94,14 +83,14 @@ def _average(
 
 @jit(EXACT, bare=True)
 def _logits(
-    hidden: Floats, start: int, stop: int, tiles: Floats, bias: Floats, out: Floats
+    hidden: Floats, first: int, last: int, tiles: Floats, bias: Floats, out: Floats
 ) -> None:
-    """Write W h + bias of texts start .. stop of the block, padding too."""
-    n_tiles, dims, _ = tiles.shape
-    stride = out.shape[1]
+    """Write W h + bias of a block's texts for the classes of tiles first .. last, padding too."""
+    dims = tiles.shape[1]
+    n_block, stride = out.shape
     one = (0,)
-    for tile in range(n_tiles):
-        for text in range(start, stop, TEXTS):
+    for tile in range(first, last):
+        for text in range(0, n_block, TEXTS):
             a = load(bias, tile * LANES, one)
             b, c, d = a, a, a
             for j in range(dims):
@@ -118,43 +107,35 @@ def _logits(
 
 
 @jit(EXACT, bare=True)
-def _back(
-    gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back: Floats, sums: Floats
-) -> None:
-    """Write W' g of texts start .. stop of the block: two texts and two numbers at a time.
+def _back(gradient: Floats, first: int, last: int, tiles: Floats, sums: Floats) -> None:
+    """Add W' g of the classes of tiles first .. last to `sums`, lane by lane, for a block's texts.
 
-    A few classes and a few numbers of each stay in the first cache while the texts go by. `sums` is
-    room for what each lane has added up.
+    Two texts and two numbers are summed at a time. A few numbers of the classes stay in the first
+    cache while the texts go by.
     """
-    n_tiles, dims, _ = tiles.shape
-    stride = gradient.shape[1]
+    dims = tiles.shape[1]
+    n_block, stride = gradient.shape
     one = (0,)
-    sums[start:stop] = np.float32(0.0)
-    for first in range(0, n_tiles, _RUN):
-        last = min(first + _RUN, n_tiles)
-        for part in range(0, dims, _RUN):
-            for text in range(start, stop, 2):
-                for j in range(part, min(part + _RUN, dims), 2):
-                    place = (text * dims + j) * LANES
-                    a, b = load(sums, place, one), load(sums, place + LANES, one)
-                    c = load(sums, place + dims * LANES, one)
-                    d = load(sums, place + (dims + 1) * LANES, one)
-                    for tile in range(first, last):
-                        g = load(gradient, text * stride + tile * LANES, one)
-                        k = load(gradient, (text + 1) * stride + tile * LANES, one)
-                        v = load(tiles, (tile * dims + j) * LANES, one)
-                        w = load(tiles, (tile * dims + j) * LANES + LANES, one)
-                        a = add_product(a, g, v)
-                        b = add_product(b, g, w)
-                        c = add_product(c, k, v)
-                        d = add_product(d, k, w)
-                    store(sums, place, a)
-                    store(sums, place + LANES, b)
-                    store(sums, place + dims * LANES, c)
-                    store(sums, place + (dims + 1) * LANES, d)
-    for text in range(start, stop):
-        for j in range(dim):
-            back[text, j] = total(load(sums, (text * dims + j) * LANES, one))
+    for part in range(0, dims, _RUN):
+        for text in range(0, n_block, 2):
+            for j in range(part, min(part + _RUN, dims), 2):
+                place = (text * dims + j) * LANES
+                a, b = load(sums, place, one), load(sums, place + LANES, one)
+                c = load(sums, place + dims * LANES, one)
+                d = load(sums, place + (dims + 1) * LANES, one)
+                for tile in range(first, last):
+                    g = load(gradient, text * stride + tile * LANES, one)
+                    k = load(gradient, (text + 1) * stride + tile * LANES, one)
+                    v = load(tiles, (tile * dims + j) * LANES, one)
+                    w = load(tiles, (tile * dims + j) * LANES + LANES, one)
+                    a = add_product(a, g, v)
+                    b = add_product(b, g, w)
+                    c = add_product(c, k, v)
+                    d = add_product(d, k, w)
+                store(sums, place, a)
+                store(sums, place + LANES, b)
+                store(sums, place + dims * LANES, c)
+                store(sums, place + (dims + 1) * LANES, d)
 
 
 @jit(SUMS, bare=True)
@@ -164,59 +145,37 @@ def _weigh(gradient: Floats, factor: np.float32) -> None:
 
 
 @jit(EXACT, bare=True)
-def gradients_of_rows(
+def _rows(
     order: NDArray[np.int64],
     origin: int,
     start: int,
     stop: int,
-    features: Features,
     targets: Targets,
     class_weight: Floats,
-    weights: Weights,
     room: Room,
     n_classes: int,
-    chunks: Chunks,
-    dim: int,
     code: int,
     smoothing: float,
     seed: int,
     epoch: int,
 ) -> None:
-    """Take the losses of texts start .. stop of a block and what they ask for.
-
-    Parameters
-    ----------
-    order, features, targets, class_weight, chunks, dim, code, smoothing, seed, epoch
-        As in `eitheror._kernels.embedding.embedding_epoch`.
-    origin : int
-        Position in `order` where the block begins.
-    start, stop : int
-        Rows of the block, multiples of `TEXTS`; those past the end of `order` get 0.
-    weights : Weights
-    room : Room
-        These rows of it are written: values and gradients times the weights of the rows.
-    n_classes : int
-    """
-    hidden, gradient, back, value = room.hidden, room.gradient, room.back, room.value
-    _average(order, start, stop, origin, features, weights.embedding, chunks, hidden)
-    _logits(hidden, start, stop, weights.tiles, weights.bias, room.logits)
-    listed = room.listed[start // TEXTS]
+    """Write losses and gradients of texts start .. stop of a block; 0 past the end of `order`."""
+    gradient, value, listed = room.gradient, room.value, room.listed[start]
     for text in range(start, stop):
         slope = gradient[text, :n_classes]
         value[text] = 0.0
         if origin + text >= order.shape[0]:
             slope[:] = np.float32(0.0)
             continue
-        logits = room.logits[text, :n_classes]
         i = order[origin + text]
         factor = targets.row_weight[i]
         draw = uniform_draw(seed, epoch, i)
+        logits = room.logits[text, :n_classes]
         value[text] = factor * row_gradient(
             code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
         )
         if factor != np.float32(1.0):
             _weigh(slope, factor)
-    _back(gradient, start, stop, weights.tiles, dim, back, room.sums)
 
 
 @jit(EXACT, part=True)
@@ -253,9 +212,7 @@ def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
 
 
 @jit(EXACT, part=True)
-def _plain_speed(
-    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats
-) -> Any:
+def _plain_speed(gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats) -> Any:
     """Change the intercepts of a tile's classes and return their -rate.
 
     The rate is less where several texts push the same class: taken one after the other, the second
@@ -310,42 +267,66 @@ def _adagrad_speed(
 
 
 @jit(EXACT, bare=True)
-def step_tiles(
-    first: int, last: int, room: Room, rate: np.float32, dim: int, weights: Weights
+def _group(
+    group: int, room: Room, sizes: Floats, sums: Floats, rate: np.float32, weights: Weights
 ) -> None:
-    """Change the weights and intercepts of tiles first .. last by a block's gradient.
+    """Write what a group's classes pass back, W' g, then change their weights and intercepts.
 
-    Parameters
-    ----------
-    first, last : int
-    room : Room
-        From `gradients_of_rows`.
-    rate : float
-    dim : int
-        Numbers of an embedding that are not padding.
-    weights : Weights
-        Changed in place.
+    A few classes at a time, so that both find the weights in the cache. `sums` is room for what
+    each lane adds up.
     """
-    hidden, gradient, sizes = room.hidden, room.gradient, room.sizes[first]
+    hidden, gradient, parts = room.hidden, room.gradient, room.parts
     _, tiles, bias, _, weight_squares, bias_squares = weights
-    if weight_squares.shape[0] > 0:
-        for text in range(gradient.shape[0]):
-            sizes[text] = _square_mean(hidden, text, dim)
-        for tile in range(first, last):
-            speed = _adagrad_speed(
-                gradient, sizes, tile, rate, bias, weight_squares, bias_squares
-            )
-            _move(gradient, hidden, tile, speed, tiles)
-        return
+    n_tiles, dims, _ = tiles.shape
+    begin, end = n_tiles * group // GROUPS, n_tiles * (group + 1) // GROUPS
+    sums[:] = np.float32(0.0)
+    for first in range(begin, end, _RUN):
+        last = min(first + _RUN, end)
+        _back(gradient, first, last, tiles, sums)
+        if weight_squares.shape[0] > 0:
+            for tile in range(first, last):
+                speed = _adagrad_speed(
+                    gradient, sizes, tile, rate, bias, weight_squares, bias_squares
+                )
+                _move(gradient, hidden, tile, speed, tiles)
+        else:
+            for tile in range(first, last):
+                speed = _plain_speed(gradient, sizes, tile, rate, bias)
+                _move(gradient, hidden, tile, speed, tiles)
     for text in range(gradient.shape[0]):
-        sizes[text] = np.float32(1.0) + np.float32(dim) * _square_mean(hidden, text, dim)
-    for tile in range(first, last):
-        speed = _plain_speed(gradient, sizes, tile, rate, bias)
-        _move(gradient, hidden, tile, speed, tiles)
+        for j in range(dims):
+            parts[group, text, j] = total(load(sums, (text * dims + j) * LANES, (0,)))
 
 
 @jit(EXACT, bare=True)
-def step_embedding(
+def _groups(
+    first: int, last: int, room: Room, rate: np.float32, dim: int, weights: Weights
+) -> None:
+    """`_group` of groups first .. last."""
+    sizes, sums = room.sizes[first], room.sums[first]
+    adaptive = weights.weight_squares.shape[0] > 0
+    for text in range(sizes.shape[0]):
+        sizes[text] = _square_mean(room.hidden, text, dim)
+        if not adaptive:  # of the embedding and the intercept's 1
+            sizes[text] = np.float32(1.0) + np.float32(dim) * sizes[text]
+    for group in range(first, last):
+        _group(group, room, sizes, sums, rate, weights)
+
+
+@jit(EXACT, bare=True)
+def _put_together(parts: Floats, dim: int, back: Floats) -> None:
+    """Write what all the groups pass back."""
+    for text in range(back.shape[0]):
+        for j in range(dim):
+            back[text, j] = parts[0, text, j]
+    for group in range(1, parts.shape[0]):
+        for text in range(back.shape[0]):
+            for j in range(dim):
+                back[text, j] += parts[group, text, j]
+
+
+@jit(EXACT, bare=True)
+def _step_embedding(
     order: NDArray[np.int64],
     origin: int,
     features: Features,
@@ -355,16 +336,7 @@ def step_embedding(
     chunks: Chunks,
     weights: Weights,
 ) -> None:
-    """Change the embeddings of a block's features, text by text.
-
-    Parameters
-    ----------
-    order, origin, features, room, dim, chunks
-        As in `gradients_of_rows`.
-    rate : float
-    weights : Weights
-        Changed in place.
-    """
+    """Change the embeddings of a block's features, text by text."""
     indptr, indices, _ = features
     embedding, squares, back = weights.embedding, weights.embedding_squares, room.back
     width = embedding.shape[1]
@@ -415,18 +387,23 @@ def blocked_epoch(
 ) -> float:
     """One pass over the rows of `order` in blocks; returns the weighted sum of their losses.
 
-    Threads call it together, each with the same arrays. They share out the rows of a block, wait
-    for each other, share out its classes, and wait again.
+    Threads call it together, each with the same arrays, and wait for each other between the parts
+    of a block. Weights of classes stay with a thread, and the losses of its rows go to and fro; the
+    embeddings are left to the first one.
 
     Parameters
     ----------
+    order, features, targets, class_weight, chunks, dim, code, smoothing, seed, epoch
+        As in `eitheror._kernels.embedding.embedding_epoch`.
+    weights : Weights
+        Changed in place.
+    room : Room
+    n_classes : int
     rate_start, rate_stop : float
         The learning rate falls from one to the other.
     words : int64 array of shape (2,)
         Zeros; see `eitheror._kernels.barrier.meet`.
     thread, n_threads : int
-    others
-        As in `gradients_of_rows`; `weights` is changed in place.
 
     Returns
     -------
@@ -436,45 +413,58 @@ def blocked_epoch(
     n_block = room.gradient.shape[0]
     n_tiles = weights.tiles.shape[0]
     n_rows = order.shape[0]
-    parts = n_block // TEXTS
-    start, stop = parts * thread // n_threads * TEXTS, parts * (thread + 1) // n_threads * TEXTS
-    first, last = n_tiles * thread // n_threads, n_tiles * (thread + 1) // n_threads
-    total = 0.0
+    alone = n_threads == 1
+    start, stop = n_block * thread // n_threads, n_block * (thread + 1) // n_threads
+    first, last = GROUPS * thread // n_threads, GROUPS * (thread + 1) // n_threads
+    loss = 0.0
     meetings = 0
     for origin in range(0, n_rows, n_block):
+        rate = np.float32(rate_start + (rate_stop - rate_start) * (origin / n_rows))
+        if thread == 0:
+            _average(order, n_block, origin, features, weights.embedding, chunks, room.hidden)
+        meetings += n_threads
+        if not (alone or meet(words, meetings)):
+            return math.nan
+        _logits(
+            room.hidden,
+            n_tiles * first // GROUPS,
+            n_tiles * last // GROUPS,
+            weights.tiles,
+            weights.bias,
+            room.logits,
+        )
+        meetings += n_threads
+        if not (alone or meet(words, meetings)):
+            return math.nan
         if start < stop:
-            gradients_of_rows(
+            _rows(
                 order,
                 origin,
                 start,
                 stop,
-                features,
                 targets,
                 class_weight,
-                weights,
                 room,
                 n_classes,
-                chunks,
-                dim,
                 code,
                 smoothing,
                 seed,
                 epoch,
             )
         meetings += n_threads
-        if n_threads > 1 and not meet(words, meetings):
+        if not (alone or meet(words, meetings)):
             return math.nan
-        rate = np.float32(rate_start + (rate_stop - rate_start) * (origin / n_rows))
         if first < last:
-            step_tiles(first, last, room, rate, dim, weights)
-        if thread == 0:
-            step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+            _groups(first, last, room, rate, dim, weights)
         for text in range(n_block):
-            total += room.value[text]
+            loss += room.value[text]
         meetings += n_threads
-        if n_threads > 1 and not meet(words, meetings):
+        if not (alone or meet(words, meetings)):
             return math.nan
-    return total
+        if thread == 0:
+            _put_together(room.parts, dim, room.back)
+            _step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+    return loss
 
 
 @jit(EXACT, bare=True)
@@ -495,8 +485,8 @@ def blocked_loss(
     no_weight = slope[:0]
     total = 0.0
     for origin in range(0, order.shape[0], n_block):
-        _average(order, 0, n_block, origin, features, weights.embedding, chunks, hidden)
-        _logits(hidden, 0, n_block, weights.tiles, weights.bias, logits)
+        _average(order, n_block, origin, features, weights.embedding, chunks, hidden)
+        _logits(hidden, 0, weights.tiles.shape[0], weights.tiles, weights.bias, logits)
         for text in range(min(n_block, order.shape[0] - origin)):
             i = order[origin + text]
             row = logits[text, :n_classes]

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import LANES, aligned
 
-__all__ = ["DIMS", "TEXTS", "Room", "Weights", "block_room"]
+__all__ = ["DIMS", "GROUPS", "TEXTS", "Room", "Weights", "block_room"]
 
 TEXTS = 4
 """Texts whose sums are held in registers at a time; a block is a multiple of it."""
 DIMS = 4
 """Numbers of an embedding whose sums are held at a time; tiles are padded to a multiple of it."""
+GROUPS = 8
+"""Parts of the classes, whose sums are put together: so many threads can share out a block."""
 
 
 class Weights(NamedTuple):
@@ -36,17 +38,18 @@ class Room(NamedTuple):
     """What a block leaves between its parts, one row a text, and what the parts work in.
 
     The mean embeddings (n_block, width), the logits and the gradients with respect to them
-    (n_block, n_tiles * 16), those with respect to the mean embeddings (n_block, width), the losses
-    (n_block,) float64. Gradients of padding stay 0.
+    (n_block, n_tiles * 16), what each group of classes passes back (GROUPS, n_block, dims) and the
+    sum of that (n_block, width), the losses (n_block,) float64. Gradients of padding stay 0.
 
-    Threads share the rest, of which each has the place of its first text or tile: listed (n_block /
-    TEXTS, n_classes), sums (n_block, dims, 16), sizes (n_tiles, n_block). Places that no thread
+    Threads share the rest, of which each has the place of its first text or group: listed (n_block,
+    n_classes), sums (GROUPS, n_block, dims, 16), sizes (GROUPS, n_block). Places that no thread
     begins at stay untouched, and take no memory.
     """
 
     hidden: NDArray[np.float32]
     logits: NDArray[np.float32]
     gradient: NDArray[np.float32]
+    parts: NDArray[np.float32]
     back: NDArray[np.float32]
     value: NDArray[np.float64]
     listed: NDArray[np.float64]
@@ -70,9 +73,10 @@ def block_room(n_block: int, n_classes: int, weights: Weights) -> Room:
         aligned(n_block, width),
         aligned(n_block, n_tiles * LANES),
         aligned(n_block, n_tiles * LANES),
+        np.zeros((GROUPS, n_block, dims), np.float32),
         aligned(n_block, width),
         np.zeros(n_block),
-        np.zeros((n_block // TEXTS, n_classes)),
-        np.zeros((n_block, dims, LANES), np.float32),
-        np.zeros((n_tiles, n_block), np.float32),
+        np.zeros((n_block, n_classes)),
+        np.zeros((GROUPS, n_block, dims, LANES), np.float32),
+        np.zeros((GROUPS, n_block), np.float32),
     )
