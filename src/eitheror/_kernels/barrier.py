@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from eitheror._kernels.blocks import CAME, FAILED
 from eitheror._kernels.common import EXACT, jit
 
 __all__ = ["meet"]
@@ -31,15 +32,15 @@ def _intrinsic(function: Callable[..., Any]) -> Any:
 
 
 @_intrinsic
-def _arrive(typing: Any, words: Any) -> Any:
-    """Add 1 to the first word; what was written before is seen by whoever reads the sum."""
+def _arrive(typing: Any, words: Any, place: Any) -> Any:
+    """Add 1 to the word at a place; what was written before is seen by whoever reads the sum."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        builder.atomic_rmw("add", data, ir.Constant(_WORD, 1), "seq_cst")
+        builder.atomic_rmw("add", builder.gep(data, [args[1]]), ir.Constant(_WORD, 1), "seq_cst")
         return context.get_dummy_value()
 
-    return types.void(words), generate
+    return types.void(words, types.intp), generate
 
 
 @_intrinsic
@@ -72,18 +73,17 @@ def meet(words: NDArray[np.int64], expected: int) -> bool:
 
     Parameters
     ----------
-    words : int64 array of shape (2,)
-        How often a thread came, which is counted here, and a number that is not 0 once a thread
-        has failed, and the others would wait for ever.
+    words : int64 array
+        From `meeting_words`. The count is raised; once a thread has failed, nobody waits for it.
     expected : int
         Threads times the number of this meeting, which begins with 1.
     """
-    _arrive(words)
+    _arrive(words, CAME)
     looks = 0
-    while _read(words, 0) < expected:
-        if _read(words, 1) != 0:
+    while _read(words, CAME) < expected:
+        if _read(words, FAILED) != 0:
             return False
         looks += 1
         if looks > _PATIENCE:
             _give_way()
-    return _read(words, 1) == 0
+    return _read(words, FAILED) == 0

@@ -23,6 +23,12 @@ from eitheror._kernels.barrier import meet
 from eitheror._kernels.blocks import DIMS, GROUPS, TEXTS, Room, Weights
 from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, uniform_draw
+from eitheror._kernels.parted import (
+    parted_gradients,
+    parted_rows,
+    parted_sums,
+    parted_tops,
+)
 from eitheror._kernels.simd import (
     LANES,
     add,
@@ -87,7 +93,7 @@ def _logits(
 ) -> None:
     """Write W h + bias of a block's texts for the classes of tiles first .. last, padding too."""
     dims = tiles.shape[1]
-    n_block, stride = out.shape
+    n_block = out.shape[1]
     one = (0,)
     for tile in range(first, last):
         for text in range(0, n_block, TEXTS):
@@ -99,11 +105,11 @@ def _logits(
                 b = add_scaled(b, hidden[text + 1, j], w)
                 c = add_scaled(c, hidden[text + 2, j], w)
                 d = add_scaled(d, hidden[text + 3, j], w)
-            place = text * stride + tile * LANES
+            place = (tile * n_block + text) * LANES
             store(out, place, a)
-            store(out, place + stride, b)
-            store(out, place + 2 * stride, c)
-            store(out, place + 3 * stride, d)
+            store(out, place + LANES, b)
+            store(out, place + 2 * LANES, c)
+            store(out, place + 3 * LANES, d)
 
 
 @jit(EXACT, bare=True)
@@ -114,7 +120,7 @@ def _back(gradient: Floats, first: int, last: int, tiles: Floats, sums: Floats) 
     cache while the texts go by.
     """
     dims = tiles.shape[1]
-    n_block, stride = gradient.shape
+    n_block = gradient.shape[1]
     one = (0,)
     for part in range(0, dims, _RUN):
         for text in range(0, n_block, 2):
@@ -124,8 +130,8 @@ def _back(gradient: Floats, first: int, last: int, tiles: Floats, sums: Floats) 
                 c = load(sums, place + dims * LANES, one)
                 d = load(sums, place + (dims + 1) * LANES, one)
                 for tile in range(first, last):
-                    g = load(gradient, text * stride + tile * LANES, one)
-                    k = load(gradient, (text + 1) * stride + tile * LANES, one)
+                    g = load(gradient, (tile * n_block + text) * LANES, one)
+                    k = load(gradient, (tile * n_block + text + 1) * LANES, one)
                     v = load(tiles, (tile * dims + j) * LANES, one)
                     w = load(tiles, (tile * dims + j) * LANES + LANES, one)
                     a = add_product(a, g, v)
@@ -136,6 +142,20 @@ def _back(gradient: Floats, first: int, last: int, tiles: Floats, sums: Floats) 
                 store(sums, place + LANES, b)
                 store(sums, place + dims * LANES, c)
                 store(sums, place + (dims + 1) * LANES, d)
+
+
+@jit(EXACT, bare=True)
+def _take_row(tiled: Floats, text: int, row: Floats) -> None:
+    """Copy the numbers of a text's classes out of the tiles."""
+    for k in range(row.shape[0]):
+        row[k] = tiled[k // LANES, text, k % LANES]
+
+
+@jit(EXACT, bare=True)
+def _put_row(row: Floats, text: int, tiled: Floats) -> None:
+    """Copy the numbers of a text's classes into the tiles."""
+    for k in range(row.shape[0]):
+        tiled[k // LANES, text, k % LANES] = row[k]
 
 
 @jit(SUMS, bare=True)
@@ -153,42 +173,41 @@ def _rows(
     targets: Targets,
     class_weight: Floats,
     room: Room,
-    n_classes: int,
     code: int,
     smoothing: float,
     seed: int,
     epoch: int,
 ) -> None:
     """Write losses and gradients of texts start .. stop of a block; 0 past the end of `order`."""
-    gradient, value, listed = room.gradient, room.value, room.listed[start]
+    value, listed = room.value, room.listed[start]
+    logits, slope = room.row_logits[start], room.row_gradients[start]
     for text in range(start, stop):
-        slope = gradient[text, :n_classes]
         value[text] = 0.0
-        if origin + text >= order.shape[0]:
-            slope[:] = np.float32(0.0)
-            continue
-        i = order[origin + text]
-        factor = targets.row_weight[i]
-        draw = uniform_draw(seed, epoch, i)
-        logits = room.logits[text, :n_classes]
-        value[text] = factor * row_gradient(
-            code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
-        )
-        if factor != np.float32(1.0):
-            _weigh(slope, factor)
+        slope[:] = np.float32(0.0)
+        if origin + text < order.shape[0]:
+            i = order[origin + text]
+            factor = targets.row_weight[i]
+            draw = uniform_draw(seed, epoch, i)
+            _take_row(room.logits, text, logits)
+            value[text] = factor * row_gradient(
+                code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
+            )
+            if factor != np.float32(1.0):
+                _weigh(slope, factor)
+        _put_row(slope, text, room.gradient)
 
 
 @jit(EXACT, part=True)
 def _move(gradient: Floats, hidden: Floats, tile: int, speed: Any, tiles: Floats) -> None:
     """Add speed times G' H of one tile of classes to its weights."""
-    n_block, stride = gradient.shape
+    n_block = gradient.shape[1]
     dims = tiles.shape[1]
     one = (0,)
     for j in range(0, dims, DIMS):
         a, b = zeros(one), zeros(one)
         c, d = zeros(one), zeros(one)
         for text in range(n_block):
-            g = load(gradient, text * stride + tile * LANES, one)
+            g = load(gradient, (tile * n_block + text) * LANES, one)
             a = add_scaled(a, hidden[text, j], g)
             b = add_scaled(b, hidden[text, j + 1], g)
             c = add_scaled(c, hidden[text, j + 2], g)
@@ -220,12 +239,12 @@ def _plain_speed(gradient: Floats, sizes: Floats, tile: int, rate: np.float32, b
     ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at their optimum; what goes
     beyond the largest one damps the step as in an implicit one.
     """
-    n_block, stride = gradient.shape
+    n_block = gradient.shape[1]
     place = tile * LANES
     one = (0,)
     slope, bends, most = zeros(one), zeros(one), zeros(one)
     for text in range(n_block):
-        g = load(gradient, text * stride + place, one)
+        g = load(gradient, (tile * n_block + text) * LANES, one)
         slope = add(slope, g)
         bend = add_scaled(zeros(one), sizes[text], g)
         bend = larger(bend, add_scaled(zeros(one), -sizes[text], g))
@@ -247,12 +266,12 @@ def _adagrad_speed(
 
     The intercepts have sums of their own: their input is 1 where h is near 0.
     """
-    n_block, stride = gradient.shape
+    n_block = gradient.shape[1]
     place = tile * LANES
     one = (0,)
     slope, scaled, squares = zeros(one), zeros(one), zeros(one)
     for text in range(n_block):
-        g = load(gradient, text * stride + place, one)
+        g = load(gradient, (tile * n_block + text) * LANES, one)
         slope = add(slope, g)
         squares = add_product(squares, g, g)
         scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
@@ -293,7 +312,7 @@ def _group(
             for tile in range(first, last):
                 speed = _plain_speed(gradient, sizes, tile, rate, bias)
                 _move(gradient, hidden, tile, speed, tiles)
-    for text in range(gradient.shape[0]):
+    for text in range(gradient.shape[1]):
         for j in range(dims):
             parts[group, text, j] = total(load(sums, (text * dims + j) * LANES, (0,)))
 
@@ -305,7 +324,7 @@ def _groups(
     """`_group` of groups first .. last."""
     sizes, sums = room.sizes[first], room.sums[first]
     adaptive = weights.weight_squares.shape[0] > 0
-    for text in range(sizes.shape[0]):
+    for text in range(room.hidden.shape[0]):
         sizes[text] = _square_mean(room.hidden, text, dim)
         if not adaptive:  # of the embedding and the intercept's 1
             sizes[text] = np.float32(1.0) + np.float32(dim) * sizes[text]
@@ -372,7 +391,6 @@ def blocked_epoch(
     class_weight: Floats,
     weights: Weights,
     room: Room,
-    n_classes: int,
     chunks: Chunks,
     dim: int,
     code: int,
@@ -398,11 +416,10 @@ def blocked_epoch(
     weights : Weights
         Changed in place.
     room : Room
-    n_classes : int
     rate_start, rate_stop : float
         The learning rate falls from one to the other.
-    words : int64 array of shape (2,)
-        Zeros; see `eitheror._kernels.barrier.meet`.
+    words : int64 array
+        From `meeting_words`; see `eitheror._kernels.barrier.meet`.
     thread, n_threads : int
 
     Returns
@@ -410,7 +427,7 @@ def blocked_epoch(
     float
         The same for each thread; nan where one of them has failed.
     """
-    n_block = room.gradient.shape[0]
+    n_block = room.gradient.shape[1]
     n_tiles = weights.tiles.shape[0]
     n_rows = order.shape[0]
     alone = n_threads == 1
@@ -433,31 +450,41 @@ def blocked_epoch(
             weights.bias,
             room.logits,
         )
+        parted = parted_rows(order, origin, n_block, targets, code, smoothing)
+        if parted:
+            parted_tops(first, last, room)
         meetings += n_threads
         if not (alone or meet(words, meetings)):
             return math.nan
-        if start < stop:
-            _rows(
-                order,
-                origin,
-                start,
-                stop,
-                targets,
-                class_weight,
-                room,
-                n_classes,
-                code,
-                smoothing,
-                seed,
-                epoch,
-            )
-        meetings += n_threads
-        if not (alone or meet(words, meetings)):
-            return math.nan
+        if parted:
+            for group in range(first, last):
+                parted_sums(order, origin, group, targets, room)
+            meetings += n_threads
+            if not (alone or meet(words, meetings)):
+                return math.nan
+            parted = parted_gradients(order, origin, first, last, targets, room)
+        if not parted:
+            if start < stop:
+                _rows(
+                    order,
+                    origin,
+                    start,
+                    stop,
+                    targets,
+                    class_weight,
+                    room,
+                    code,
+                    smoothing,
+                    seed,
+                    epoch,
+                )
+            meetings += n_threads
+            if not (alone or meet(words, meetings)):
+                return math.nan
         if first < last:
             _groups(first, last, room, rate, dim, weights)
         for text in range(n_block):
-            loss += room.value[text]
+            loss += room.values[first, text] if parted else room.value[text]
         meetings += n_threads
         if not (alone or meet(words, meetings)):
             return math.nan
@@ -474,14 +501,13 @@ def blocked_loss(
     targets: Targets,
     weights: Weights,
     room: Room,
-    n_classes: int,
     chunks: Chunks,
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, no weight changed."""
     hidden, logits = room.hidden, room.logits
-    n_block = logits.shape[0]
-    slope, listed = room.gradient[0, :n_classes], room.listed[0]
+    n_block = logits.shape[1]
+    row, slope, listed = room.row_logits[0], room.row_gradients[0], room.listed[0]
     no_weight = slope[:0]
     total = 0.0
     for origin in range(0, order.shape[0], n_block):
@@ -489,7 +515,7 @@ def blocked_loss(
         _logits(hidden, 0, weights.tiles.shape[0], weights.tiles, weights.bias, logits)
         for text in range(min(n_block, order.shape[0] - origin)):
             i = order[origin + text]
-            row = logits[text, :n_classes]
+            _take_row(logits, text, row)
             total += targets.row_weight[i] * row_gradient(
                 code, i, targets, row, 0, no_weight, 0.0, 0.0, listed, slope
             )

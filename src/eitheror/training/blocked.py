@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import CODES, EVALUATION, LANES, aligned, layout
-from eitheror._kernels.blocks import DIMS, Room, Weights, block_room
+from eitheror._kernels.blocks import DIMS, FAILED, GROUPS, Room, Weights, block_room, meeting_words
 from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.embedding import ADAGRAD_START, random_embedding
@@ -25,6 +25,8 @@ __all__ = ["BlockedTrainer"]
 # Rows of a block: more of them save little, and steps that many rows share lead further astray,
 # plain ones first.
 _BLOCK = {"sgd": 8, "adagrad": 16}
+
+_NEVER = -3.0e38  # logit of a class that is padding
 
 Floats = NDArray[np.float32]
 
@@ -81,8 +83,7 @@ class BlockedTrainer:
         options = self.options
         weights = self._cut()
         room = self._room(weights)
-        n_classes = len(self.weight)
-        rows = (order, *examples.arrays(), self.class_weight, weights, room, n_classes)
+        rows = (order, *examples.arrays(), self.class_weight, weights, room)
         how = (self.chunks, self.dim, self.code)
         rates: tuple[Any, ...] = learning_rates(options, number)
         what: tuple[Any, ...] = (options.label_smoothing, options.seed, number)
@@ -93,23 +94,25 @@ class BlockedTrainer:
     def _in_threads(self, arguments: tuple[Any, ...]) -> float:
         """`blocked_epoch` with these arguments, of which each thread makes its part."""
         kernel = native("blocked").blocked_epoch
-        words = np.zeros(2, np.int64)
+        words = meeting_words()
+        n_threads = min(self.n_jobs, GROUPS)
 
         def run(thread: int) -> float:
             try:
-                total: float = kernel(*arguments, words, thread, self.n_jobs)
+                total: float = kernel(*arguments, words, thread, n_threads)
             except BaseException:
-                words[1] = 1
+                words[FAILED] = 1
                 raise
             return total
 
-        if self.n_jobs == 1:
+        if n_threads == 1:
             return run(0)
-        with ThreadPoolExecutor(self.n_jobs) as pool:
+        with ThreadPoolExecutor(n_threads) as pool:
             try:
-                return max(pool.map(run, range(self.n_jobs)))
+                first, *_ = pool.map(run, range(n_threads))
+                return first
             except BaseException:  # Ctrl-C, say: nobody is to wait for a thread that never comes
-                words[1] = 1
+                words[FAILED] = 1
                 raise
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
@@ -120,7 +123,6 @@ class BlockedTrainer:
             *examples.arrays(),
             weights,
             self._room(weights),
-            len(self.weight),
             self.chunks,
             EVALUATION[self.code],
         )
@@ -151,9 +153,7 @@ class BlockedTrainer:
     def _cut(self) -> Weights:
         """Return the weights in tiles; classes and numbers that are padding are 0."""
         n_classes = len(self.weight)
-        # An odd number of tiles: rows of gradients that lie a power of two apart would fight for
-        # the same places of the cache.
-        n_tiles = -(-n_classes // (2 * LANES)) * 2 + 1
+        n_tiles = -(-n_classes // LANES)
         dims = -(-self.dim // DIMS) * DIMS
         flat = np.zeros((n_tiles * LANES, dims), np.float32)
         flat[:n_classes, : self.dim] = self.weight[:, : self.dim]
@@ -163,7 +163,7 @@ class BlockedTrainer:
             _padded(sums, len(flat), 1.0) for sums in (self.weight_squares, self.bias_squares)
         ]
         return Weights(
-            self.embedding, tiles, _padded(self.bias, len(flat), 0.0), self.squares, *squares
+            self.embedding, tiles, _padded(self.bias, len(flat), _NEVER), self.squares, *squares
         )
 
     def _put_back(self, weights: Weights) -> None:
