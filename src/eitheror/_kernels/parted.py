@@ -85,6 +85,7 @@ def parted_sums(
 ) -> None:
     """Write a group's exponentials to `gradient`, their sum, and the part that is allowed."""
     logits, gradient, shares = room.logits, room.gradient, room.shares
+    below, sums = room.scales[group], room.sums[group]
     n_tiles, n_block, _ = logits.shape
     stride = n_block * LANES
     begin, end = n_tiles * group // GROUPS, n_tiles * (group + 1) // GROUPS
@@ -93,11 +94,15 @@ def parted_sums(
         top = shares[_TOP, 0, text]
         for other in range(1, GROUPS):
             top = max(top, shares[_TOP, other, text])
-        below, sums = every(np.float32(-top), one), zeros(one)
-        for k in range(begin * stride + text * LANES, end * stride, stride):
-            powers = exponential(add(load(logits, k, one), below))
-            store(gradient, k, powers)
-            sums = add(sums, powers)
+        below[text] = np.float32(-top)
+        store(sums, text * LANES, zeros(one))
+    for tile in range(begin, end):
+        for text in range(n_block):
+            place = tile * stride + text * LANES
+            powers = exponential(add(load(logits, place, one), every(below[text], one)))
+            store(gradient, place, powers)
+            store(sums, text * LANES, add(load(sums, text * LANES, one), powers))
+    for text in range(n_block):
         allowed = 0.0
         i = order[origin + text]
         for j in range(targets.indptr[i], targets.indptr[i + 1]):
@@ -105,7 +110,7 @@ def parted_sums(
             if begin <= k // LANES < end:
                 e = gradient[k // LANES, text, k % LANES]
                 allowed += float(targets.values[j]) * float(e)
-        shares[_SUM, group, text] = total(sums)
+        shares[_SUM, group, text] = total(load(sums, text * LANES, one))
         shares[_ALLOWED, group, text] = allowed
 
 
