@@ -86,4 +86,4 @@ def meet(words: NDArray[np.int64], expected: int) -> bool:
         looks += 1
         if looks > _PATIENCE:
             _give_way()
-    return _read(words, FAILED) == 0
+    return bool(_read(words, FAILED) == 0)
