@@ -10,6 +10,8 @@ import pytest
 
 import eitheror as eo
 from eitheror._kernels import search, search_plain
+from eitheror._kernels.barrier import meet
+from eitheror._kernels.blocks import CAME, FAILED, meeting_words
 from eitheror._kernels.embedding import aligned, layout
 from eitheror._kernels.rows import Rows
 from eitheror._kernels.tree import Tree, tree_epoch, tree_loss, ways_room
@@ -204,6 +206,45 @@ def test_a_pass_in_blocks_is_that_of_numpy(loss: str, optimizer: str) -> None:
     assert np.isclose(total, value, rtol=1e-4)
     for name, array in trainer.state().items():
         np.testing.assert_allclose(after[name], array, rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_losses_in_parts_are_those_of_numpy(optimizer: str) -> None:
+    """Blocks that only name true classes part the losses by classes, and hopeless rows do not."""
+    rng = np.random.default_rng(9)
+    n, n_classes, n_features = 43, 137, 20
+    names = [f"c{k:03}" for k in range(n_classes)]
+    kinds = ["c000", either("c001", "c099"), exact("c136"), evidence({"c002": 1.0, "c100": 0.25})]
+    labels = Labels([kinds[i % len(kinds)] for i in range(n)], classes=names)
+    rows = some_rows(n, n_features, rng)
+    row_weight = rng.integers(0, 3, n).astype(np.float32)
+    options = TrainOptions(features="embedding", dim=5, lr=0.4, epochs=2, optimizer=optimizer)
+    plan = resolve(options, "multiclass", text=True)
+    bias = rng.normal(size=n_classes).astype(np.float32)
+    examples = Examples(rows, labels.sparse(), row_weight)
+    for height in (0.0, -90.0):  # of the class that every fourth row names
+        bias[136] = height
+        trainer = BlockedTrainer(n_features, bias, plan, class_weight=None, n_jobs=3)
+        trainer.weight[:, :5] = rng.normal(size=(n_classes, 5))
+        before = {name: array.astype(float) for name, array in trainer.state().items()}
+        order = rng.permutation(n)
+        value = trainer.epoch(examples, order, 0)
+        total, after = numpy_pass(
+            before, rows, labels, row_weight, order, plan, np.ones(n_classes)
+        )  # fmt: skip
+        assert np.isclose(total, value, rtol=1e-4)
+        for name, array in trainer.state().items():
+            np.testing.assert_allclose(after[name], array, rtol=2e-3, atol=3e-5, err_msg=name)
+
+
+def test_threads_do_not_wait_for_one_that_failed() -> None:
+    """A meeting counts who comes, and is off once a thread has failed."""
+    words = meeting_words()
+    assert meet(words, 1)
+    assert meet(words, 2)
+    assert words[CAME] == 2
+    words[FAILED] = 1
+    assert not meet(words, 9)
 
 
 def numpy_pass(

@@ -6,69 +6,71 @@ are taken at the weights that the block finds, and their gradients are added up.
 
 The weights are cut into tiles of 16 classes, ``tiles[tile, d, lane]``, so that one vector holds the
 same number of 16 classes and every product is a sum of scaled vectors. Each number is a sum in an
-order that does not depend on who computes it: rows of a block may be shared out among threads, and
-tiles too, and the bits stay the same.
+order that does not depend on who computes it: threads share out the rows of a block, and groups of
+tiles whose sums are put together in the end, and the bits stay the same.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import Features, Targets
-from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights
+from eitheror._kernels.barrier import meet
+from eitheror._kernels.blocks import DIMS, GROUPS, TEXTS, Room, Weights
 from eitheror._kernels.common import EXACT, SUMS, jit
 from eitheror._kernels.losses import row_gradient, uniform_draw
+from eitheror._kernels.parted import (
+    parted_gradients,
+    parted_rows,
+    parted_sums,
+    parted_tops,
+)
 from eitheror._kernels.simd import (
     LANES,
     add,
     add_product,
     add_scaled,
-    dot,
+    every,
+    larger,
     load,
     prefetch,
+    quotient,
+    root,
     store,
+    total,
     zeros,
 )
 
-__all__ = [
-    "DIMS",
-    "TEXTS",
-    "Room",
-    "Weights",
-    "blocked_epoch",
-    "blocked_loss",
-    "gradients_of_rows",
-    "step_embedding",
-    "step_tiles",
-]
+__all__ = ["blocked_epoch", "blocked_loss"]
 
 Floats = NDArray[np.float32]
 Chunks = tuple[int, ...]
 
-_FAINT = 0.01  # shortening of a step that is not worth a look at each class
-_RUN = 1 << 15  # numbers of tiles that stay in the second cache
+_RUN = 16  # tiles, and numbers of their classes, that stay in the first cache: 16 KB
 _LINE = 16  # float32 numbers in a cache line
 
 
 @jit(EXACT, bare=True)
 def _average(
     order: NDArray[np.int64],
-    start: int,
-    stop: int,
+    n_block: int,
     origin: int,
     features: Features,
     embedding: Floats,
     chunks: Chunks,
     hidden: Floats,
 ) -> None:
-    """Write the mean embeddings of texts start .. stop of the block; 0 past the end of `order`."""
+    """Write the mean embeddings of the texts of a block; 0 past the end of `order`."""
     indptr, indices, _ = features
     width = embedding.shape[1]
     step = LANES * len(chunks)
     n_rows = order.shape[0]
-    for position in range(origin + start, origin + stop):
-        if position + 1 < min(origin + stop, n_rows):
+    for position in range(origin, origin + n_block):
+        if position + 1 < min(origin + n_block, n_rows):
             later = order[position + 1]
             for j in range(indptr[later], indptr[later + 1]):
                 for line in range(0, width, _LINE):
@@ -87,14 +89,14 @@ def _average(
 
 @jit(EXACT, bare=True)
 def _logits(
-    hidden: Floats, start: int, stop: int, tiles: Floats, bias: Floats, out: Floats
+    hidden: Floats, first: int, last: int, tiles: Floats, bias: Floats, out: Floats
 ) -> None:
-    """Write W h + bias of texts start .. stop of the block."""
-    n_tiles, dims, _ = tiles.shape
-    stride = out.shape[1]
+    """Write W h + bias of a block's texts for the classes of tiles first .. last, padding too."""
+    dims = tiles.shape[1]
+    n_block = out.shape[1]
     one = (0,)
-    for tile in range(n_tiles):
-        for text in range(start, stop, TEXTS):
+    for tile in range(first, last):
+        for text in range(0, n_block, TEXTS):
             a = load(bias, tile * LANES, one)
             b, c, d = a, a, a
             for j in range(dims):
@@ -103,38 +105,33 @@ def _logits(
                 b = add_scaled(b, hidden[text + 1, j], w)
                 c = add_scaled(c, hidden[text + 2, j], w)
                 d = add_scaled(d, hidden[text + 3, j], w)
-            place = text * stride + tile * LANES
+            place = (tile * n_block + text) * LANES
             store(out, place, a)
-            store(out, place + stride, b)
-            store(out, place + 2 * stride, c)
-            store(out, place + 3 * stride, d)
+            store(out, place + LANES, b)
+            store(out, place + 2 * LANES, c)
+            store(out, place + 3 * LANES, d)
 
 
 @jit(EXACT, bare=True)
-def _back(
-    gradient: Floats, start: int, stop: int, tiles: Floats, dim: int, back: Floats, sums: Floats
-) -> None:
-    """Write W' g of texts start .. stop of the block: two texts and two numbers at a time.
+def _back(gradient: Floats, first: int, last: int, tiles: Floats, sums: Floats) -> None:
+    """Add W' g of the classes of tiles first .. last to `sums`, lane by lane, for a block's texts.
 
-    The classes come in runs that stay in the cache while the texts go by. `sums` is room for what
-    each lane has added up.
+    Two texts and two numbers are summed at a time. A few numbers of the classes stay in the first
+    cache while the texts go by.
     """
-    n_tiles, dims, _ = tiles.shape
-    stride = gradient.shape[1]
+    dims = tiles.shape[1]
+    n_block = gradient.shape[1]
     one = (0,)
-    run = max(1, _RUN // (dims * LANES))
-    sums[start:stop] = np.float32(0.0)
-    for first in range(0, n_tiles, run):
-        last = min(first + run, n_tiles)
-        for text in range(start, stop, 2):
-            for j in range(0, dims, 2):
+    for part in range(0, dims, _RUN):
+        for text in range(0, n_block, 2):
+            for j in range(part, min(part + _RUN, dims), 2):
                 place = (text * dims + j) * LANES
                 a, b = load(sums, place, one), load(sums, place + LANES, one)
                 c = load(sums, place + dims * LANES, one)
                 d = load(sums, place + (dims + 1) * LANES, one)
                 for tile in range(first, last):
-                    g = load(gradient, text * stride + tile * LANES, one)
-                    k = load(gradient, (text + 1) * stride + tile * LANES, one)
+                    g = load(gradient, (tile * n_block + text) * LANES, one)
+                    k = load(gradient, (tile * n_block + text + 1) * LANES, one)
                     v = load(tiles, (tile * dims + j) * LANES, one)
                     w = load(tiles, (tile * dims + j) * LANES + LANES, one)
                     a = add_product(a, g, v)
@@ -145,12 +142,20 @@ def _back(
                 store(sums, place + LANES, b)
                 store(sums, place + dims * LANES, c)
                 store(sums, place + (dims + 1) * LANES, d)
-    for text in range(start, stop):
-        for j in range(dim):
-            total = np.float32(0.0)
-            for lane in range(LANES):
-                total += sums[text, j, lane]
-            back[text, j] = total
+
+
+@jit(EXACT, bare=True)
+def _take_row(tiled: Floats, text: int, row: Floats) -> None:
+    """Copy the numbers of a text's classes out of the tiles."""
+    for k in range(row.shape[0]):
+        row[k] = tiled[k // LANES, text, k % LANES]
+
+
+@jit(EXACT, bare=True)
+def _put_row(row: Floats, text: int, tiled: Floats) -> None:
+    """Copy the numbers of a text's classes into the tiles."""
+    for k in range(row.shape[0]):
+        tiled[k // LANES, text, k % LANES] = row[k]
 
 
 @jit(SUMS, bare=True)
@@ -160,81 +165,61 @@ def _weigh(gradient: Floats, factor: np.float32) -> None:
 
 
 @jit(EXACT, bare=True)
-def gradients_of_rows(
+def _rows(
     order: NDArray[np.int64],
     origin: int,
     start: int,
     stop: int,
-    features: Features,
     targets: Targets,
     class_weight: Floats,
-    weights: Weights,
     room: Room,
-    n_classes: int,
-    chunks: Chunks,
-    dim: int,
     code: int,
     smoothing: float,
     seed: int,
     epoch: int,
 ) -> None:
-    """Take the losses of texts start .. stop of a block and what they ask for.
-
-    Parameters
-    ----------
-    order, features, targets, class_weight, chunks, dim, code, smoothing, seed, epoch
-        As in `eitheror._kernels.embedding.embedding_epoch`.
-    origin : int
-        Position in `order` where the block begins.
-    start, stop : int
-        Rows of the block, multiples of `TEXTS`; those past the end of `order` get 0.
-    weights : Weights
-    room : Room
-        These rows of it are written: values and gradients times the weights of the rows.
-    n_classes : int
-    """
-    hidden, gradient, back, value = room.hidden, room.gradient, room.back, room.value
-    _average(order, start, stop, origin, features, weights.embedding, chunks, hidden)
-    _logits(hidden, start, stop, weights.tiles, weights.bias, gradient)
-    logits, listed = room.logits[start // TEXTS], room.listed[start // TEXTS]
+    """Write losses and gradients of texts start .. stop of a block; 0 past the end of `order`."""
+    value, listed = room.value, room.listed[start]
+    logits, slope = room.row_logits[start], room.row_gradients[start]
     for text in range(start, stop):
-        gradient[text, n_classes:] = np.float32(0.0)
-        slope = gradient[text, :n_classes]
         value[text] = 0.0
-        if origin + text >= order.shape[0]:
-            slope[:] = np.float32(0.0)
-            continue
-        for k in range(n_classes):
-            logits[k] = slope[k]
-        i = order[origin + text]
-        factor = targets.row_weight[i]
-        draw = uniform_draw(seed, epoch, i)
-        value[text] = factor * row_gradient(
-            code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
-        )
-        if factor != np.float32(1.0):
-            _weigh(slope, factor)
-    _back(gradient, start, stop, weights.tiles, dim, back, room.sums)
+        slope[:] = np.float32(0.0)
+        if origin + text < order.shape[0]:
+            i = order[origin + text]
+            factor = targets.row_weight[i]
+            draw = uniform_draw(seed, epoch, i)
+            _take_row(room.logits, text, logits)
+            value[text] = factor * row_gradient(
+                code, i, targets, logits, 0, class_weight, smoothing, draw, listed, slope
+            )
+            if factor != np.float32(1.0):
+                _weigh(slope, factor)
+        _put_row(slope, text, room.gradient)
 
 
-@jit(EXACT, bare=True)
-def _product(gradient: Floats, hidden: Floats, tile: int, dims: int, out: Floats) -> None:
-    """Write G' H of one tile of classes: `out[d, lane]`."""
-    n_block, stride = gradient.shape
+@jit(EXACT, part=True)
+def _move(gradient: Floats, hidden: Floats, tile: int, speed: Any, tiles: Floats) -> None:
+    """Add speed times G' H of one tile of classes to its weights."""
+    n_block = gradient.shape[1]
+    dims = tiles.shape[1]
     one = (0,)
     for j in range(0, dims, DIMS):
         a, b = zeros(one), zeros(one)
         c, d = zeros(one), zeros(one)
         for text in range(n_block):
-            g = load(gradient, text * stride + tile * LANES, one)
+            g = load(gradient, (tile * n_block + text) * LANES, one)
             a = add_scaled(a, hidden[text, j], g)
             b = add_scaled(b, hidden[text, j + 1], g)
             c = add_scaled(c, hidden[text, j + 2], g)
             d = add_scaled(d, hidden[text, j + 3], g)
-        store(out, j * LANES, a)
-        store(out, j * LANES + LANES, b)
-        store(out, j * LANES + 2 * LANES, c)
-        store(out, j * LANES + 3 * LANES, d)
+        place = (tile * dims + j) * LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, a))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, b))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, c))
+        place += LANES
+        store(tiles, place, add_product(load(tiles, place, one), speed, d))
 
 
 @jit(SUMS, bare=True)
@@ -245,104 +230,122 @@ def _square_mean(vectors: Floats, row: int, dim: int) -> np.float32:
     return total / np.float32(dim)
 
 
-@jit(SUMS, bare=True)
-def _adagrad_speeds(squares: Floats, tile: int, rate: np.float32, out: Floats) -> None:
-    """Write -rate / sqrt(sum of squares) of a tile's classes."""
-    for lane in range(LANES):
-        out[lane] = -rate / np.sqrt(squares[tile * LANES + lane])
+@jit(EXACT, part=True)
+def _plain_speed(gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats) -> Any:
+    """Change the intercepts of a tile's classes and return their -rate.
 
-
-@jit(SUMS, bare=True)
-def _plain_speeds(
-    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, most: Floats, out: Floats
-) -> None:
-    """Write -rate of a tile's classes, less where several texts push the same class.
-
-    Taken one after the other, the second text would find the class already moved. The curvature
-    that a text adds is at most ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at
-    their optimum; what goes beyond the largest one damps the step as in an implicit one.
+    The rate is less where several texts push the same class: taken one after the other, the second
+    would find the class already moved. The curvature that a text adds is at most
+    ``|g| (|h|^2 + 1)``, but for shares and smoothing, whose g is 0 at their optimum; what goes
+    beyond the largest one damps the step as in an implicit one.
     """
-    for lane in range(LANES):
-        out[lane] = np.float32(0.0)
-        most[lane] = np.float32(0.0)
-    for text in range(gradient.shape[0]):
-        size = sizes[text]
-        for lane in range(LANES):
-            bend = abs(gradient[text, tile * LANES + lane]) * size
-            out[lane] += bend
-            most[lane] = bend if bend > most[lane] else most[lane]
-    for lane in range(LANES):
-        out[lane] = -rate / (np.float32(1.0) + rate * (out[lane] - most[lane]))
+    n_block = gradient.shape[1]
+    place = tile * LANES
+    one = (0,)
+    slope, bends, most = zeros(one), zeros(one), zeros(one)
+    for text in range(n_block):
+        g = load(gradient, (tile * n_block + text) * LANES, one)
+        slope = add(slope, g)
+        bend = add_scaled(zeros(one), sizes[text], g)
+        bend = larger(bend, add_scaled(zeros(one), -sizes[text], g))
+        bends = add(bends, bend)
+        most = larger(most, bend)
+    beyond = add_scaled(bends, np.float32(-1.0), most)
+    damped = add_scaled(every(np.float32(1.0), one), rate, beyond)
+    speed = quotient(every(-rate, one), damped)
+    store(bias, place, add_product(load(bias, place, one), speed, slope))
+    return speed
+
+
+@jit(EXACT, part=True)
+def _adagrad_speed(
+    gradient: Floats, sizes: Floats, tile: int, rate: np.float32, bias: Floats,
+    weight_squares: Floats, bias_squares: Floats,
+) -> Any:  # fmt: skip
+    """Add to the sums of squares, else as `_plain_speed`.
+
+    The intercepts have sums of their own: their input is 1 where h is near 0.
+    """
+    n_block = gradient.shape[1]
+    place = tile * LANES
+    one = (0,)
+    slope, scaled, squares = zeros(one), zeros(one), zeros(one)
+    for text in range(n_block):
+        g = load(gradient, (tile * n_block + text) * LANES, one)
+        slope = add(slope, g)
+        squares = add_product(squares, g, g)
+        scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
+    scaled = add(load(weight_squares, place, one), scaled)
+    squares = add(load(bias_squares, place, one), squares)
+    store(weight_squares, place, scaled)
+    store(bias_squares, place, squares)
+    falling = every(-rate, one)
+    moved = add_product(load(bias, place, one), quotient(falling, root(squares)), slope)
+    store(bias, place, moved)
+    return quotient(falling, root(scaled))
 
 
 @jit(EXACT, bare=True)
-def step_tiles(
+def _group(
+    group: int, room: Room, sizes: Floats, sums: Floats, rate: np.float32, weights: Weights
+) -> None:
+    """Write what a group's classes pass back, W' g, then change their weights and intercepts.
+
+    A few classes at a time, so that both find the weights in the cache. `sums` is room for what
+    each lane adds up.
+    """
+    hidden, gradient, parts = room.hidden, room.gradient, room.parts
+    _, tiles, bias, _, weight_squares, bias_squares = weights
+    n_tiles, dims, _ = tiles.shape
+    begin, end = n_tiles * group // GROUPS, n_tiles * (group + 1) // GROUPS
+    sums[:] = np.float32(0.0)
+    for first in range(begin, end, _RUN):
+        last = min(first + _RUN, end)
+        _back(gradient, first, last, tiles, sums)
+        if weight_squares.shape[0] > 0:
+            for tile in range(first, last):
+                speed = _adagrad_speed(
+                    gradient, sizes, tile, rate, bias, weight_squares, bias_squares
+                )
+                _move(gradient, hidden, tile, speed, tiles)
+        else:
+            for tile in range(first, last):
+                speed = _plain_speed(gradient, sizes, tile, rate, bias)
+                _move(gradient, hidden, tile, speed, tiles)
+    for text in range(gradient.shape[1]):
+        for j in range(dims):
+            parts[group, text, j] = total(load(sums, (text * dims + j) * LANES, (0,)))
+
+
+@jit(EXACT, bare=True)
+def _groups(
     first: int, last: int, room: Room, rate: np.float32, dim: int, weights: Weights
 ) -> None:
-    """Change the weights and intercepts of tiles first .. last by a block's gradient.
-
-    Parameters
-    ----------
-    first, last : int
-    room : Room
-        From `gradients_of_rows`.
-    rate : float
-    dim : int
-        Numbers of an embedding that are not padding.
-    weights : Weights
-        Changed in place.
-    """
-    hidden, gradient = room.hidden, room.gradient
-    _, tiles, bias, _, weight_squares, bias_squares = weights
-    n_block, stride = gradient.shape
-    dims = tiles.shape[1]
-    one = (0,)
-    product, sizes, lanes = room.product[first], room.sizes[first], room.lanes[first]
-    speeds, most, ones = lanes[0], lanes[1], lanes[2]
-    ones[:] = np.float32(1.0)
-    adaptive = weight_squares.shape[0] > 0
-    largest = np.float32(0.0)
-    for text in range(n_block):
-        sizes[text] = _square_mean(hidden, text, dim)
-        if not adaptive:
-            sizes[text] = np.float32(1.0) + sizes[text] * np.float32(dim)
-        largest = max(largest, sizes[text])
-    for tile in range(first, last):
-        _product(gradient, hidden, tile, dims, product)
-        slope, scaled, squares = zeros(one), zeros(one), zeros(one)
-        for text in range(n_block):
-            g = load(gradient, text * stride + tile * LANES, one)
-            slope = add(slope, g)
-            squares = add_product(squares, g, g)
-            scaled = add_product(scaled, g, add_scaled(zeros(one), sizes[text], g))
-        if adaptive:
-            # The intercepts have sums of their own: their input is 1 where h is near 0.
-            place = tile * LANES
-            store(weight_squares, place, add(load(weight_squares, place, one), scaled))
-            store(bias_squares, place, add(load(bias_squares, place, one), squares))
-            _adagrad_speeds(bias_squares, tile, rate, speeds)
-        else:
-            for lane in range(LANES):
-                speeds[lane] = -rate
-            # Their absolute values sum to sqrt(n_block * squares) at most.
-            if (
-                rate * largest * np.sqrt(np.float32(n_block) * dot(squares, load(ones, 0, one)))
-                > _FAINT
-            ):
-                _plain_speeds(gradient, sizes, tile, rate, most, speeds)
-        moved = add_product(load(bias, tile * LANES, one), load(speeds, 0, one), slope)
-        store(bias, tile * LANES, moved)
-        if adaptive:
-            _adagrad_speeds(weight_squares, tile, rate, speeds)
-        speed = load(speeds, 0, one)
-        for d in range(dim):
-            place = (tile * dims + d) * LANES
-            moved = add_product(load(tiles, place, one), speed, load(product, d * LANES, one))
-            store(tiles, place, moved)
+    """`_group` of groups first .. last."""
+    sizes, sums = room.sizes[first], room.sums[first]
+    adaptive = weights.weight_squares.shape[0] > 0
+    for text in range(room.hidden.shape[0]):
+        sizes[text] = _square_mean(room.hidden, text, dim)
+        if not adaptive:  # of the embedding and the intercept's 1
+            sizes[text] = np.float32(1.0) + np.float32(dim) * sizes[text]
+    for group in range(first, last):
+        _group(group, room, sizes, sums, rate, weights)
 
 
 @jit(EXACT, bare=True)
-def step_embedding(
+def _put_together(parts: Floats, dim: int, back: Floats) -> None:
+    """Write what all the groups pass back."""
+    for text in range(back.shape[0]):
+        for j in range(dim):
+            back[text, j] = parts[0, text, j]
+    for group in range(1, parts.shape[0]):
+        for text in range(back.shape[0]):
+            for j in range(dim):
+                back[text, j] += parts[group, text, j]
+
+
+@jit(EXACT, bare=True)
+def _step_embedding(
     order: NDArray[np.int64],
     origin: int,
     features: Features,
@@ -352,16 +355,7 @@ def step_embedding(
     chunks: Chunks,
     weights: Weights,
 ) -> None:
-    """Change the embeddings of a block's features, text by text.
-
-    Parameters
-    ----------
-    order, origin, features, room, dim, chunks
-        As in `gradients_of_rows`.
-    rate : float
-    weights : Weights
-        Changed in place.
-    """
+    """Change the embeddings of a block's features, text by text."""
     indptr, indices, _ = features
     embedding, squares, back = weights.embedding, weights.embedding_squares, room.back
     width = embedding.shape[1]
@@ -397,7 +391,6 @@ def blocked_epoch(
     class_weight: Floats,
     weights: Weights,
     room: Room,
-    n_classes: int,
     chunks: Chunks,
     dim: int,
     code: int,
@@ -406,45 +399,99 @@ def blocked_epoch(
     smoothing: float,
     seed: int,
     epoch: int,
+    words: NDArray[np.int64],
+    thread: int,
+    n_threads: int,
 ) -> float:
     """One pass over the rows of `order` in blocks; returns the weighted sum of their losses.
 
+    Threads call it together, each with the same arrays, and wait for each other between the parts
+    of a block. Weights of classes stay with a thread, and the losses of its rows go to and fro; the
+    embeddings are left to the first one.
+
     Parameters
     ----------
+    order, features, targets, class_weight, chunks, dim, code, smoothing, seed, epoch
+        As in `eitheror._kernels.embedding.embedding_epoch`.
+    weights : Weights
+        Changed in place.
+    room : Room
     rate_start, rate_stop : float
         The learning rate falls from one to the other.
-    others
-        As in `gradients_of_rows`; `weights` is changed in place.
+    words : int64 array
+        From `meeting_words`; see `eitheror._kernels.barrier.meet`.
+    thread, n_threads : int
+
+    Returns
+    -------
+    float
+        The same for each thread; nan where one of them has failed.
     """
-    n_block = room.gradient.shape[0]
+    n_block = room.gradient.shape[1]
     n_tiles = weights.tiles.shape[0]
     n_rows = order.shape[0]
-    total = 0.0
+    alone = n_threads == 1
+    start, stop = n_block * thread // n_threads, n_block * (thread + 1) // n_threads
+    first, last = GROUPS * thread // n_threads, GROUPS * (thread + 1) // n_threads
+    loss = 0.0
+    meetings = 0
     for origin in range(0, n_rows, n_block):
-        gradients_of_rows(
-            order,
-            origin,
-            0,
-            n_block,
-            features,
-            targets,
-            class_weight,
-            weights,
-            room,
-            n_classes,
-            chunks,
-            dim,
-            code,
-            smoothing,
-            seed,
-            epoch,
-        )
         rate = np.float32(rate_start + (rate_stop - rate_start) * (origin / n_rows))
-        step_tiles(0, n_tiles, room, rate, dim, weights)
-        step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+        if thread == 0:
+            _average(order, n_block, origin, features, weights.embedding, chunks, room.hidden)
+        meetings += n_threads
+        if not (alone or meet(words, meetings)):
+            return math.nan
+        _logits(
+            room.hidden,
+            n_tiles * first // GROUPS,
+            n_tiles * last // GROUPS,
+            weights.tiles,
+            weights.bias,
+            room.logits,
+        )
+        parted = parted_rows(order, origin, n_block, targets, code, smoothing)
+        if parted:
+            parted_tops(first, last, room)
+        meetings += n_threads
+        if not (alone or meet(words, meetings)):
+            return math.nan
+        if parted:
+            for group in range(first, last):
+                parted_sums(order, origin, group, targets, room)
+            meetings += n_threads
+            if not (alone or meet(words, meetings)):
+                return math.nan
+            parted = parted_gradients(order, origin, first, last, targets, room)
+        if not parted:
+            if start < stop:
+                _rows(
+                    order,
+                    origin,
+                    start,
+                    stop,
+                    targets,
+                    class_weight,
+                    room,
+                    code,
+                    smoothing,
+                    seed,
+                    epoch,
+                )
+            meetings += n_threads
+            if not (alone or meet(words, meetings)):
+                return math.nan
+        if first < last:
+            _groups(first, last, room, rate, dim, weights)
         for text in range(n_block):
-            total += room.value[text]
-    return total
+            loss += room.values[first, text] if parted else room.value[text]
+        meetings += n_threads
+        if not (alone or meet(words, meetings)):
+            return math.nan
+        if thread == 0:
+            _put_together(room.parts, dim, room.back)
+            _step_embedding(order, origin, features, room, rate, dim, chunks, weights)
+    return loss
 
 
 @jit(EXACT, bare=True)
@@ -454,22 +501,21 @@ def blocked_loss(
     targets: Targets,
     weights: Weights,
     room: Room,
-    n_classes: int,
     chunks: Chunks,
     code: int,
 ) -> float:
     """Weighted sum of the losses of the rows in `order`, no weight changed."""
-    hidden, logits = room.hidden, room.gradient
-    n_block = logits.shape[0]
-    slope, listed = room.logits[0], room.listed[0]
+    hidden, logits = room.hidden, room.logits
+    n_block = logits.shape[1]
+    row, slope, listed = room.row_logits[0], room.row_gradients[0], room.listed[0]
     no_weight = slope[:0]
     total = 0.0
     for origin in range(0, order.shape[0], n_block):
-        _average(order, 0, n_block, origin, features, weights.embedding, chunks, hidden)
-        _logits(hidden, 0, n_block, weights.tiles, weights.bias, logits)
+        _average(order, n_block, origin, features, weights.embedding, chunks, hidden)
+        _logits(hidden, 0, weights.tiles.shape[0], weights.tiles, weights.bias, logits)
         for text in range(min(n_block, order.shape[0] - origin)):
             i = order[origin + text]
-            row = logits[text, :n_classes]
+            _take_row(logits, text, row)
             total += targets.row_weight[i] * row_gradient(
                 code, i, targets, row, 0, no_weight, 0.0, 0.0, listed, slope
             )

@@ -31,7 +31,16 @@ from eitheror._kernels.elementary import (
 )
 from eitheror._kernels.groups import group_gradient
 from eitheror._kernels.marks import FAR, MARKED, marked_set
-from eitheror._kernels.simd import LANES, larger, largest, load
+from eitheror._kernels.simd import (
+    LANES,
+    add,
+    every,
+    exponential,
+    larger,
+    largest,
+    load,
+    store,
+)
 
 __all__ = ["CODES", "EVALUATION", "exp32", "row_gradient", "statement_gradient", "uniform_draw"]
 
@@ -40,7 +49,6 @@ SOFTMAX, UNIFORM, RANDOM_PICK, OVA, OVA_N, PAL, PAL_N, POL = CODES.values()
 
 _RULED_OUT = np.float32(-3.0e38)
 _ONE = (0,)  # how long a vector of 16 classes is
-_LONG = 32  # classes of a list from which on it is marked in the row
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -62,10 +70,15 @@ def _largest(logits: Floats) -> Any:
     return top
 
 
-@jit(SUMS, part=True)
+@jit(EXACT, part=True)
 def _exponentials(logits: Floats, top: np.float32, out: Floats) -> None:
     """Write exp(logits - top)."""
-    for k in range(logits.shape[0]):
+    n = logits.shape[0]
+    whole = n // LANES * LANES
+    below = every(-top, _ONE)
+    for k in range(0, whole, LANES):
+        store(out, k, exponential(add(load(logits, k, _ONE), below)))
+    for k in range(whole, n):
         out[k] = exp32(logits[k] - top)
 
 

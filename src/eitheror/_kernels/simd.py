@@ -11,12 +11,14 @@ position is checked.
 
 | function | value |
 |---|---|
-| `zeros(chunks)` | 0 |
+| `zeros(chunks)`, `every(number, chunks)` | 0, the number in every lane |
 | `load(table, place, chunks)` | table[place : place + 16 n] |
 | `store(table, place, v)` | table[place : place + 16 n] = v |
 | `add(a, b)`, `add_scaled(a, s, b)`, `add_product(a, b, c)` | a + b, a + s b, a + b * c |
+| `quotient(a, b)`, `root(a)` | a / b, the square root of a |
 | `larger(a, b)`, `largest(a)` | the larger lanes, the largest lane; of nan, any |
 | `flipped(a, bits)` | a, its first 16 lanes negated where a bit is 1, the lowest for lane 0 |
+| `exponential(a)` | exp(a) for a <= 88, 0 below -87.3; nan stays nan |
 | `total(a)` | sum of a: the parts in order, then sixteen partial sums in halves |
 | `dot(a, b)` | total of a * b |
 | `prefetch(array, place)` | asks for the cache line of array[place] |
@@ -54,14 +56,19 @@ __all__ = [
     "add_product",
     "add_scaled",
     "dot",
+    "every",
+    "exponential",
     "flipped",
     "give_way",
     "heard",
+    "intrinsic_of",
     "larger",
     "largest",
     "load",
     "load_word",
     "prefetch",
+    "quotient",
+    "root",
     "store",
     "tell",
     "total",
@@ -71,6 +78,10 @@ __all__ = [
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _PART = ir.VectorType(_FLOAT, LANES)
 _FUSED = ("contract",)  # a product and the sum after it may be one operation
+_ROUNDS = 12582912.0  # 1.5 * 2**23: adding it leaves a whole number in the lowest bits
+_LEAST = -87.3  # below it float32 has few digits left
+# exp(r) for r within log(2) / 2 of 0: relative error 1.1e-7, before rounding
+_EXP = (8.312520223e-3, 4.189015694e-2, 1.666711465e-1, 4.999923149e-1, 1.0, 1.0)
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -87,7 +98,7 @@ class _VectorModel(PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, vector, ir.LiteralStructType([_PART] * vector.chunks))
 
 
-def _intrinsic(function: Callable[..., Any]) -> Any:
+def intrinsic_of(function: Callable[..., Any]) -> Any:
     """`numba.extending.intrinsic`, which has no types."""
     return cast(Any, intrinsic)(function)
 
@@ -113,8 +124,15 @@ def _whole(builder: Any, parts: list[Any]) -> Any:
     return vector
 
 
-def _zero() -> Any:
-    return ir.Constant(_PART, [0.0] * LANES)
+def _every(value: float) -> Any:
+    return ir.Constant(_PART, [value] * LANES)
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    empty = ir.Constant(_PART, ir.Undefined)
+    first = builder.insert_element(empty, number, ir.Constant(_INT, 0))
+    lanes = ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, first, lanes)
 
 
 def _halves(builder: Any, vector: Any, width: int) -> list[Any]:
@@ -136,18 +154,29 @@ def _larger(builder: Any, x: Any, y: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
-@_intrinsic
+@intrinsic_of
 def zeros(typing: Any, chunks: Any) -> Any:
     """Return 0 in every lane."""
     vector = Vector(chunks.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _whole(builder, [_zero()] * vector.chunks)
+        return _whole(builder, [_every(0.0)] * vector.chunks)
 
     return vector(chunks), generate
 
 
-@_intrinsic
+@intrinsic_of
+def every(typing: Any, number: Any, chunks: Any) -> Any:
+    """Return the number in every lane."""
+    vector = Vector(chunks.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _whole(builder, [_spread(builder, args[0])] * vector.chunks)
+
+    return vector(types.float32, chunks), generate
+
+
+@intrinsic_of
 def load(typing: Any, table: Any, place: Any, chunks: Any) -> Any:
     """Return the numbers of a table from a flat position on."""
     vector = Vector(chunks.count)
@@ -163,7 +192,7 @@ def load(typing: Any, table: Any, place: Any, chunks: Any) -> Any:
     return vector(table, types.intp, chunks), generate
 
 
-@_intrinsic
+@intrinsic_of
 def store(typing: Any, table: Any, place: Any, vector: Any) -> Any:
     """Write a value to a table from a flat position on."""
 
@@ -177,7 +206,7 @@ def store(typing: Any, table: Any, place: Any, vector: Any) -> Any:
     return types.void(table, types.intp, vector), generate
 
 
-@_intrinsic
+@intrinsic_of
 def add(typing: Any, a: Any, b: Any) -> Any:
     """Return a + b."""
 
@@ -192,22 +221,19 @@ def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.fadd(a, builder.fmul(b, c, flags=_FUSED), flags=_FUSED)
 
 
-@_intrinsic
+@intrinsic_of
 def add_scaled(typing: Any, a: Any, factor: Any, b: Any) -> Any:
     """Return a + factor * b."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        empty = ir.Constant(_PART, ir.Undefined)
-        first = builder.insert_element(empty, args[1], ir.Constant(_INT, 0))
-        lanes = ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
-        every = builder.shuffle_vector(first, first, lanes)
+        every = _spread(builder, args[1])
         pairs = zip(_parts(builder, args[0]), _parts(builder, args[2]), strict=True)
         return _whole(builder, [_fused(builder, x, every, y) for x, y in pairs])
 
     return a(a, types.float32, b), generate
 
 
-@_intrinsic
+@intrinsic_of
 def add_product(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a + b * c."""
 
@@ -218,7 +244,30 @@ def add_product(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), generate
 
 
-@_intrinsic
+@intrinsic_of
+def quotient(typing: Any, a: Any, b: Any) -> Any:
+    """Return a / b."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = zip(*(_parts(builder, arg) for arg in args), strict=True)
+        return _whole(builder, [builder.fdiv(x, y) for x, y in pairs])
+
+    return a(a, b), generate
+
+
+@intrinsic_of
+def root(typing: Any, a: Any) -> Any:
+    """Return the square root of a."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_PART, [_PART])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
+        return _whole(builder, [builder.call(function, [x]) for x in _parts(builder, args[0])])
+
+    return a(a), generate
+
+
+@intrinsic_of
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """Return the larger of each two lanes; of nan, any."""
 
@@ -229,7 +278,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), generate
 
 
-@_intrinsic
+@intrinsic_of
 def largest(typing: Any, a: Any) -> Any:
     """Return the largest lane; of nan, any."""
 
@@ -242,7 +291,36 @@ def largest(typing: Any, a: Any) -> Any:
     return types.float32(a), generate
 
 
-@_intrinsic
+def _exponential(builder: Any, x: Any) -> Any:
+    """``2**n exp(r)`` with ``r = x - n log 2``, log 2 in two numbers, and a polynomial in r."""
+    low = _every(_LEAST)
+    faint = builder.fcmp_ordered("<", x, low)
+    x = builder.select(faint, low, x)
+    shifted = _fused(builder, _every(_ROUNDS), x, _every(1.44269504))
+    n = builder.fsub(shifted, _every(_ROUNDS))
+    r = _fused(builder, x, n, _every(-0.693359375))
+    r = _fused(builder, r, n, _every(2.12194440e-4))
+    p = _every(_EXP[0])
+    for factor in _EXP[1:]:
+        p = _fused(builder, _every(factor), p, r)
+    bits = ir.VectorType(_INT, LANES)
+    # The number n stands in the lowest bits of `shifted`, and is added to the exponent of p.
+    power = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [23] * LANES))
+    raised = builder.bitcast(builder.add(builder.bitcast(p, bits), power), _PART)
+    return builder.select(faint, _every(0.0), raised)
+
+
+@intrinsic_of
+def exponential(typing: Any, a: Any) -> Any:
+    """Return exp of every lane, which is at most 88; relative error below 2e-7."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _whole(builder, [_exponential(builder, x) for x in _parts(builder, args[0])])
+
+    return a(a), generate
+
+
+@intrinsic_of
 def flipped(typing: Any, a: Any, bits: Any) -> Any:
     """Return a, with the sign changed of each of 16 lanes whose bit is 1."""
     whole = ir.VectorType(_INT, LANES)
@@ -261,7 +339,7 @@ def flipped(typing: Any, a: Any, bits: Any) -> Any:
     return a(a, types.int64), generate
 
 
-@_intrinsic
+@intrinsic_of
 def total(typing: Any, a: Any) -> Any:
     """Return the sum of all lanes, added in an order that the width alone decides."""
 
@@ -274,12 +352,12 @@ def total(typing: Any, a: Any) -> Any:
     return types.float32(a), generate
 
 
-@_intrinsic
+@intrinsic_of
 def dot(typing: Any, a: Any, b: Any) -> Any:
     """Return the sum of a * b, added in an order that the width alone decides."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums = _zero()
+        sums = _every(0.0)
         for x, y in zip(*(_parts(builder, arg) for arg in args), strict=True):
             sums = _fused(builder, sums, x, y)
         return _fold(builder, builder.fadd, sums)
@@ -287,7 +365,7 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
     return types.float32(a, b), generate
 
 
-@_intrinsic
+@intrinsic_of
 def load_word(typing: Any, data: Any, place: Any) -> Any:
     """Return eight bytes from a flat position on as one number, the first byte lowest."""
 
@@ -300,7 +378,7 @@ def load_word(typing: Any, data: Any, place: Any) -> Any:
     return types.uint64(data, types.intp), generate
 
 
-@_intrinsic
+@intrinsic_of
 def prefetch(typing: Any, array: Any, place: Any) -> Any:
     """Ask for the cache line of a flat position; changes nothing."""
 
@@ -321,7 +399,7 @@ def _word(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -
     return builder.bitcast(address, _INT.as_pointer())
 
 
-@_intrinsic
+@intrinsic_of
 def tell(typing: Any, array: Any, place: Any, number: Any) -> Any:
     """Write a number in the place of an entry, after all that was written before."""
 
@@ -333,7 +411,7 @@ def tell(typing: Any, array: Any, place: Any, number: Any) -> Any:
     return types.void(array, types.intp, types.int32), generate
 
 
-@_intrinsic
+@intrinsic_of
 def heard(typing: Any, array: Any, place: Any) -> Any:
     """Return the number in the place of an entry; nothing is read before it."""
 
@@ -344,7 +422,7 @@ def heard(typing: Any, array: Any, place: Any) -> Any:
     return types.int32(array, types.intp), generate
 
 
-@_intrinsic
+@intrinsic_of
 def give_way(typing: Any) -> Any:
     """Let the system run another thread, where it has a call for that."""
 

@@ -7,14 +7,13 @@ share out its rows and then its classes: the result is the same.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eitheror._kernels.arrays import CODES, EVALUATION, LANES, aligned, layout
-from eitheror._kernels.blocks import DIMS, TEXTS, Room, Weights, block_room
+from eitheror._kernels.blocks import DIMS, FAILED, GROUPS, Room, Weights, block_room, meeting_words
 from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.embedding import ADAGRAD_START, random_embedding
@@ -26,7 +25,8 @@ __all__ = ["BlockedTrainer"]
 # Rows of a block: more of them save little, and steps that many rows share lead further astray,
 # plain ones first.
 _BLOCK = {"sgd": 8, "adagrad": 16}
-_PARALLEL = 200_000  # weights from which threads save more than it costs to call them
+
+_NEVER = -3.0e38  # logit of a class that is padding
 
 Floats = NDArray[np.float32]
 
@@ -83,63 +83,37 @@ class BlockedTrainer:
         options = self.options
         weights = self._cut()
         room = self._room(weights)
-        n_classes = len(self.weight)
-        rows = (order, *examples.arrays_for(self.code), self.class_weight, weights, room, n_classes)
+        rows = (order, *examples.arrays_for(self.code), self.class_weight, weights, room)
         how = (self.chunks, self.dim, self.code)
         rates: tuple[Any, ...] = learning_rates(options, number)
         what: tuple[Any, ...] = (options.label_smoothing, options.seed, number)
-        if self.n_jobs > 1 and self.weight.size >= _PARALLEL:
-            with ThreadPoolExecutor(self.n_jobs) as pool:
-                total = self._in_threads(pool, rows, how, rates, what)
-        else:
-            total = native("blocked").blocked_epoch(*rows, *how, *rates, *what)
+        total = self._in_threads((*rows, *how, *rates, *what))
         self._put_back(weights)
         return total if np.isfinite(self.bias).all() else np.nan
 
-    def _in_threads(
-        self,
-        pool: ThreadPoolExecutor,
-        rows: tuple[Any, ...],
-        how: tuple[Any, ...],
-        rates: tuple[Any, ...],
-        what: tuple[Any, ...],
-    ) -> float:
-        """`blocked_epoch`, its parts shared out; the arguments are its own, in their order."""
-        from eitheror._kernels import blocked as kernels  # called so often that Numba pays off
+    def _in_threads(self, arguments: tuple[Any, ...]) -> float:
+        """`blocked_epoch` with these arguments, of which each thread makes its part."""
+        kernel = native("blocked").blocked_epoch
+        words = meeting_words()
+        n_threads = min(self.n_jobs, GROUPS)
 
-        order, features, _, _, weights, room, _ = rows
-        shares = _parts(self.block // TEXTS, self.n_jobs)
-        spans = _parts(len(weights.tiles), self.n_jobs)
-        total = 0.0
-        for origin in range(0, len(order), self.block):
-            gradients = [
-                pool.submit(
-                    kernels.gradients_of_rows,
-                    order,
-                    origin,
-                    a * TEXTS,
-                    b * TEXTS,
-                    *rows[1:],
-                    *how,
-                    *what,
-                )
-                for a, b in shares
-            ]
-            for done in gradients:
-                done.result()
-            rate = np.float32(rates[0] + (rates[1] - rates[0]) * (origin / len(order)))
-            steps = [
-                pool.submit(kernels.step_tiles, a, b, room, rate, self.dim, weights)
-                for a, b in spans
-            ]
-            kernels.step_embedding(
-                order, origin, features, room, rate, self.dim, self.chunks, weights
-            )
-            for done in steps:
-                done.result()
-            for value in room.value.tolist():
-                total += value
-        return total
+        def run(thread: int) -> float:
+            try:
+                total: float = kernel(*arguments, words, thread, n_threads)
+            except BaseException:
+                words[FAILED] = 1
+                raise
+            return total
+
+        if n_threads == 1:
+            return run(0)
+        with ThreadPoolExecutor(n_threads) as pool:
+            try:
+                first, *_ = pool.map(run, range(n_threads))
+                return first
+            except BaseException:  # Ctrl-C, say: nobody is to wait for a thread that never comes
+                words[FAILED] = 1
+                raise
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""
@@ -149,7 +123,6 @@ class BlockedTrainer:
             *examples.arrays_for(EVALUATION[self.code]),
             weights,
             self._room(weights),
-            len(self.weight),
             self.chunks,
             EVALUATION[self.code],
         )
@@ -180,9 +153,7 @@ class BlockedTrainer:
     def _cut(self) -> Weights:
         """Return the weights in tiles; classes and numbers that are padding are 0."""
         n_classes = len(self.weight)
-        # An odd number of tiles: rows of gradients that lie a power of two apart would fight for
-        # the same places of the cache.
-        n_tiles = -(-n_classes // (2 * LANES)) * 2 + 1
+        n_tiles = -(-n_classes // LANES)
         dims = -(-self.dim // DIMS) * DIMS
         flat = np.zeros((n_tiles * LANES, dims), np.float32)
         flat[:n_classes, : self.dim] = self.weight[:, : self.dim]
@@ -192,7 +163,7 @@ class BlockedTrainer:
             _padded(sums, len(flat), 1.0) for sums in (self.weight_squares, self.bias_squares)
         ]
         return Weights(
-            self.embedding, tiles, _padded(self.bias, len(flat), 0.0), self.squares, *squares
+            self.embedding, tiles, _padded(self.bias, len(flat), _NEVER), self.squares, *squares
         )
 
     def _put_back(self, weights: Weights) -> None:
@@ -204,12 +175,6 @@ class BlockedTrainer:
         if len(self.weight_squares):
             self.weight_squares[:] = weights.weight_squares[:n_classes]
             self.bias_squares[:] = weights.bias_squares[:n_classes]
-
-
-def _parts(n: int, n_jobs: int) -> list[tuple[int, int]]:
-    """Cut 0 .. n into at most `n_jobs` runs."""
-    ends = np.linspace(0, n, n_jobs + 1).astype(int).tolist()
-    return [(a, b) for a, b in pairwise(ends) if b > a]
 
 
 def _padded(values: Floats, length: int, rest: float) -> Floats:

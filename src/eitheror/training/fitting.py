@@ -52,9 +52,10 @@ Progress = Callable[[dict[str, Any]], None]
 SEPARABLE = ("ova", "ova-n")
 # Weights of a linear model above this many fall back to embeddings: 2 GB, and an epoch of minutes.
 MAX_WEIGHTS = 500_000_000
-# Output weights of embeddings from which they no longer stay in the cache while texts go by: then
-# blocks of texts share a pass over them.
+# Blocks of texts that share a pass over the output weights are faster from so many of them on; and
+# from so many classes on, however few numbers each has.
 MANY_WEIGHTS = 50_000
+_MANY_CLASSES = 1_000
 
 
 def fit(
@@ -435,8 +436,9 @@ def make_trainer(
         raise ValueError(
             "loss='hs' builds its tree from all the rows before the first step; use 'softmax'"
         )
-    many = blocks and len(bias) * (plan.dim or 0) >= MANY_WEIGHTS and not plan.hogwild
-    if plan.features == "embedding" and many:
+    n_classes = len(bias)
+    many = n_classes >= _MANY_CLASSES or n_classes * (plan.dim or 0) >= MANY_WEIGHTS
+    if plan.features == "embedding" and many and blocks and not plan.hogwild:
         from eitheror.training.blocked import BlockedTrainer
 
         return BlockedTrainer(n_features, bias, plan, class_weight=class_weight, n_jobs=n_jobs)
