@@ -16,7 +16,7 @@ from eitheror._kernels.arrays import CODES, EVALUATION, LANES, aligned, layout
 from eitheror._kernels.blocks import DIMS, FAILED, GROUPS, Room, Weights, block_room, meeting_words
 from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
-from eitheror.training.embedding import ADAGRAD_START, random_embedding
+from eitheror.training.embedding import ADAGRAD_START, random_embedding, unpadded
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
 
@@ -140,10 +140,10 @@ class BlockedTrainer:
         }
 
     def parameters(self) -> EmbeddingParameters:
-        """Return the model's parameters, without the padding."""
+        """Return the model's parameters, in the trainer's memory: it cannot go on from here."""
         return EmbeddingParameters(
-            np.ascontiguousarray(self.embedding[:, : self.dim]),
-            np.ascontiguousarray(self.weight[:, : self.dim]),
+            unpadded(self.embedding, self.dim),
+            unpadded(self.weight, self.dim),
             self.bias,
         )
 

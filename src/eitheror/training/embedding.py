@@ -36,7 +36,7 @@ from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
 from eitheror.training.pair import Pace, halve, halves_pay
 
-__all__ = ["ADAGRAD_START", "EmbeddingTrainer", "random_embedding"]
+__all__ = ["ADAGRAD_START", "EmbeddingTrainer", "random_embedding", "unpadded"]
 
 ADAGRAD_START = 1e-3
 """Where the sums of squared gradients start."""
@@ -60,6 +60,33 @@ def random_embedding(rows: Floats, dim: int, seed: int) -> None:
         np.multiply(drawn, np.float32(2.0), out=drawn)
         np.subtract(drawn, np.float32(1.0), out=drawn)
         np.divide(drawn, np.float32(dim), out=part)
+
+
+def unpadded(table: Floats, dim: int) -> Floats:
+    """Close the gaps between the rows of a padded table, in its own memory, and return the rows.
+
+    Parameters
+    ----------
+    table : float32 array of shape (n, width), C-contiguous
+        Not to be used any more.
+    dim : int
+        Numbers of a row that are not padding.
+
+    Returns
+    -------
+    float32 array of shape (n, dim)
+
+    Examples
+    --------
+    >>> unpadded(np.arange(12, dtype=np.float32).reshape(3, 4), 2).tolist()
+    [[0.0, 1.0], [4.0, 5.0], [8.0, 9.0]]
+    """
+    n = len(table)
+    rows = table.reshape(-1)[: n * dim].reshape(n, dim)
+    for first in range(0, n, _DRAWN_ROWS):  # a row never moves over one that is still to come
+        part = slice(first, first + _DRAWN_ROWS)
+        rows[part] = table[part, :dim]
+    return rows
 
 
 def _own(array: Floats) -> Floats:
@@ -288,9 +315,9 @@ class EmbeddingTrainer:
         }
 
     def parameters(self) -> EmbeddingParameters:
-        """Return the model's parameters, without the padding."""
+        """Return the model's parameters, in the trainer's memory: it cannot go on from here."""
         return EmbeddingParameters(
-            np.ascontiguousarray(self.embedding[:, : self.dim]),
+            unpadded(self.embedding, self.dim),
             np.ascontiguousarray(self._weight_rows()),
             self.bias,
         )

@@ -17,7 +17,7 @@ from eitheror._kernels.clustering import SIGNS, class_signatures, split_classes,
 from eitheror._kernels.embedding import aligned, layout
 from eitheror._kernels.tree import Tree, Ways, tree_epoch, tree_loss, ways_room
 from eitheror.model import HuffmanParameters
-from eitheror.training.embedding import ADAGRAD_START, random_embedding
+from eitheror.training.embedding import ADAGRAD_START, random_embedding, unpadded
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
 
@@ -107,10 +107,10 @@ class TreeTrainer:
         }
 
     def parameters(self) -> HuffmanParameters:
-        """Return the model's parameters, without the padding."""
+        """Return the model's parameters, in the trainer's memory: it cannot go on from here."""
         return HuffmanParameters(
-            np.ascontiguousarray(self.embedding[:, : self.dim]),
-            np.ascontiguousarray(self.weight[:, : self.dim]),
+            unpadded(self.embedding, self.dim),
+            unpadded(self.weight, self.dim),
             self.children,
             self.bias,
         )
