@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -299,34 +300,61 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+# After each pass the child waits to be told to go on: however long this process is kept from the
+# processor, the child is never more than a pass ahead, and is killed before it is done.
 CHILD = """
 import json, sys
 from eitheror.labels import Labels
 from eitheror.training import Checkpoint, TrainOptions, fit
-texts, names, options = json.load(open("job.json"))
-fit(texts, Labels(names), TrainOptions(**options), checkpoint=Checkpoint("c"), resume=True,
-    progress=lambda event: print(event.get("epoch", 0), flush=True)).save("m")
+def told(event):
+    if event["event"] == "epoch":
+        print(event["epoch"], flush=True)
+        sys.stdin.readline()
+texts, names, options, n_jobs = json.load(open("job.json"))
+fit(texts, Labels(names), TrainOptions(**options), n_jobs=n_jobs, checkpoint=Checkpoint("c"),
+    resume=True, progress=told).save("m")
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("features", ["tfidf", "embedding"])
-def test_kill_9_five_times_and_the_same_bytes(tmp_path: Path, features: str) -> None:
+@pytest.mark.parametrize("kind", ["tfidf", "embedding", "halves"])
+def test_kill_9_five_times_and_the_same_bytes(tmp_path: Path, kind: str) -> None:
     """A run that is killed five times, and resumed each time, ends in the undisturbed bytes."""
-    options = {"features": features, "epochs": 30, "patience": 25}
-    fit(TEXTS, LABELS, TrainOptions(**options)).save(tmp_path / "whole")
-    (tmp_path / "job.json").write_text(json.dumps([TEXTS, NAMES, options]))
+    options: dict[str, Any] = {"features": kind, "epochs": 30, "patience": 25}
+    texts = TEXTS
+    if kind == "halves":  # long enough for two threads; the run that nobody kills has one
+        options |= {"features": "embedding", "dim": 100}
+        texts = [f"{text} " * 10 for text in TEXTS]
+    fit(texts, LABELS, TrainOptions(**options)).save(tmp_path / "whole")
+    (tmp_path / "job.json").write_text(json.dumps([texts, NAMES, options, 2]))
     random, begun = np.random.default_rng(), 0
     for _ in range(5):
         last = begun + int(random.integers(1, 5))
-        process = subprocess.Popen(
-            [sys.executable, "-c", CHILD], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        begun = next(epoch for epoch in map(int, process.stdout) if epoch >= last)
-        process.kill()
-        process.communicate()
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for epoch in map(int, process.stdout):
+                begun = epoch
+                process.stdin.write("go on\n")
+                if epoch >= last:
+                    break
+            with contextlib.suppress(subprocess.TimeoutExpired):  # some moment of the next pass
+                process.wait(random.uniform(0.0, 0.01))
+            process.kill()
         assert -signal.SIGKILL == process.returncode
-    subprocess.run([sys.executable, "-c", CHILD], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", CHILD],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert folder_bytes(tmp_path / "whole") == folder_bytes(tmp_path / "m")
     assert 2 == len(load(tmp_path / "m").classes)

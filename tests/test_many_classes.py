@@ -320,6 +320,37 @@ def test_blocks_give_the_same_bits_on_any_number_of_threads(optimizer: str) -> N
             np.testing.assert_array_equal(found[0][1][name], array)
 
 
+@pytest.mark.parametrize("n_classes", [1, 2, 17, 48, 1003])
+def test_sets_and_few_classes_give_the_same_bits_on_any_number_of_threads(n_classes: int) -> None:
+    """So do blocks with sets kept as bits, groups without classes, weights of 0, a short end."""
+    rng = np.random.default_rng(n_classes)
+    names = [f"c{k:04}" for k in range(n_classes)]
+    most = names[: max(2, n_classes * 3 // 5)]
+    for n in (3, 16, 43):
+        said = [names[int(k)] for k in rng.integers(n_classes, size=n)]
+        if n_classes > 2:
+            said[1::12] = [either(*most)] * len(said[1::12])
+        examples = Examples(
+            some_rows(n, 30, rng),
+            Labels(said, classes=names).sparse(),
+            rng.integers(0, 3, n).astype(np.float32),
+        )
+        for optimizer in ("sgd", "adagrad"):
+            options = TrainOptions(features="embedding", dim=7, optimizer=optimizer, lr=0.5)
+            plan = resolve(options, "multiclass", text=True)
+            found = []
+            for n_jobs in (1, 2, 3, 4, 8):
+                trainer = BlockedTrainer(
+                    30, np.zeros(n_classes, np.float32), plan, class_weight=None, n_jobs=n_jobs
+                )
+                trainer.weight[:, :7] = np.random.default_rng(0).normal(size=(n_classes, 7))
+                losses = [trainer.epoch(examples, np.arange(n), number) for number in range(2)]
+                assert np.isfinite(losses).all()
+                arrays = [array.tobytes() for array in trainer.state().values()]
+                found.append((losses, arrays))
+            assert all(found[0] == other for other in found[1:])
+
+
 def documents(n: int, n_classes: int, seed: int) -> tuple[list[str], list[str]]:
     """Texts of three words of their class and some that come everywhere."""
     rng = np.random.default_rng(seed)

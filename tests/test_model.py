@@ -98,6 +98,9 @@ def test_numbers_are_standardised():
 def test_no_rows_give_an_empty_matrix():
     """No texts, and a table without rows, give a (0, n_classes) matrix."""
     assert (0, 3) == text_model().predict_proba([]).shape
+    model = text_model("linear", "ova")
+    assert [] == model.named(np.zeros((0, 3), bool)) == model.named(np.zeros(0, int))
+    assert (0, 2) == model.predict_top([], 2, n_jobs=2)[0].shape
     assert (0, 2) == number_model().predict_proba(np.zeros((0, 2))).shape
 
 

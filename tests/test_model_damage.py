@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from eitheror import decide
 from eitheror.model import LinearParameters, Model, load
 from eitheror.model.storage import _sha256
-from models import CLASSES, TEXTS, text_model
+from models import CLASSES, MODELS, TEXTS, text_model
 
 
 @pytest.fixture
@@ -98,6 +98,9 @@ def _with(**entry: object):
         _with(shape=[2.5]),
         _with(shape=[2**70]),
         _with(dtype=["F32"]),
+        _with(shape="3"),
+        _with(shape={}),
+        _with(shape=[1] * 65),
         _with(other=1),
     ],
 )
@@ -105,6 +108,34 @@ def test_a_forged_header_is_refused(forge, saved):
     """A file of tensors whose header does not describe its bytes is no safetensors file."""
     _forge(saved, forge((saved / "model.safetensors").read_bytes()))
     with pytest.raises(ValueError, match=r"model\.safetensors: not a safetensors file"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"dtype": "BF16", "shape": [6]}, "bias: BF16 is no type of the arrays of a model"),
+        ({"dtype": "F32", "shape": [2**70, 0]}, "not a safetensors file: shape"),
+        ({"dtype": "F32", "shape": [2**40, 2**40, 0]}, "not a safetensors file: shape"),
+    ],
+)
+def test_arrays_that_numpy_cannot_hold_are_refused(entry, message, saved):
+    """A type or shape that config and header agree on is still one that a model can have."""
+    config = json.loads((saved / "config.json").read_text())
+    header, rest = _split((saved / "model.safetensors").read_bytes())
+    begin, end = header["bias"]["data_offsets"]
+    if 0 in entry["shape"]:  # the bytes of the bias go to nobody
+        rest = rest[:begin] + rest[end:]
+        for other in header.values():
+            cut = end - begin if other["data_offsets"][0] >= end else 0
+            other["data_offsets"] = [place - cut for place in other["data_offsets"]]
+        end = begin
+    header["bias"] = entry | {"data_offsets": [begin, end]}
+    name = {"F32": "float32"}.get(entry["dtype"], entry["dtype"])
+    config["tensors"]["bias"] = {"dtype": name, "shape": entry["shape"]}
+    (saved / "config.json").write_text(json.dumps(config))
+    _forge(saved, _joined(header, rest))
+    with pytest.raises(ValueError, match=rf"model\.safetensors: {message}"):
         load(saved)
 
 
@@ -169,6 +200,18 @@ def test_forged_tensors_of_wrong_shape_are_refused(name, change, message, descri
     _rewrite(saved, arrays, describe=describe)
     with pytest.raises(ValueError, match=rf"model\.safetensors: .*{message}"):
         load(saved)
+
+
+@pytest.mark.parametrize("family", ["embedding", "numbers"])
+def test_a_single_number_is_no_table(family, tmp_path):
+    """An array without sides is refused like any other of a wrong shape."""
+    MODELS[family]().save(tmp_path / "m")
+    arrays = load_file(tmp_path / "m" / "model.safetensors")
+    _rewrite(tmp_path / "m", arrays | {"weight": np.array(1.0, np.float32)})
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors: (weight|embedding|mean|scale): float"
+    ):
+        load(tmp_path / "m")
 
 
 def _with(array: np.ndarray, place: int, value: float) -> np.ndarray:

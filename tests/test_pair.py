@@ -197,3 +197,28 @@ def test_going_on_agrees_as_well() -> None:
         later = fit(texts[40:], labels[40:], plan, n_jobs=n_jobs, warm_start=first)
         ends.append({k: a.tobytes() for k, a in later.parameters.tensors().items()})
     assert ends[0] == ends[1]
+
+
+def test_blocks_go_on_alone_where_threads_are_kept_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a pass in which threads waited one makes the next ones, to the same bits."""
+    texts = [f"w{k} w{k // 3}" for k in range(90)]
+    labels = Labels([f"c{k % 40}" for k in range(90)])
+    options = TrainOptions(features="embedding", dim=1300, epochs=4)
+    expected = fit(texts, labels, options)
+    together: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, n_threads: int) -> None:
+            together.append(n_threads)
+            super().__init__(n_threads)
+
+    monkeypatch.setattr("eitheror.training.blocked.ThreadPoolExecutor", Pool)
+    for share, passes in ((2.0, [3]), (-1.0, [3, 3, 3, 3])):  # all are too little; none is
+        together.clear()
+        monkeypatch.setattr("eitheror.training.blocked._BUSY", share)
+        model = fit(texts, labels, options, n_jobs=3)
+        assert passes == together
+        assert expected.options == model.options
+        np.testing.assert_array_equal(expected.parameters.weight, model.parameters.weight)

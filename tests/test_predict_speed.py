@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eitheror.cli import app, main
-from eitheror.cli._answer import ranked_columns
+from eitheror.cli._answer import _batches, ranked_columns
 from eitheror.cli._main import STDIO, plain_predict
 from eitheror.cli._options import FileOptions
 from eitheror.cli._predict import predict
 from eitheror.decide import Argmax, ExpectedF1, Reject, Threshold, TopK
+from eitheror.files import Row
 from eitheror.labels import Labels, tags
 from eitheror.model import LinearParameters, Model, SparseWeight, load
-from eitheror.text import Featurizer, TextOptions
+from eitheror.text import Featurizer, TextOptions, Texts
 from eitheror.training import TrainOptions, fit
 from eitheror.training.warmup import warm_up
 
@@ -108,6 +109,43 @@ def test_chosen_columns_are_the_names_that_predict_gives(rule, model, capsys, tm
     (tmp_path / "lines.txt").write_text("\n".join(TEXTS))
     assert 0 == main(["predict", str(model), str(tmp_path / "lines.txt"), "--format", "text"])
     assert ["\t".join(row) for row in expected] == capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("features", ["tfidf", "embedding"])
+def test_the_command_prints_the_same_digits_on_any_number_of_threads(features, tmp_path, capsys):
+    """Blocks of rows, on which the last digits depend, do not move with the threads."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{i}" for i in row) for row in rng.integers(0, 3000, (25_000, 8)).tolist()]
+    options = TrainOptions(features=features, epochs=1, char_ngrams=(0, 0), dim=None)
+    names = [f"c{i % 20}" for i in range(500)]
+    fit(texts[:500], Labels(names), options).save(tmp_path / "m")
+    lines = [json.dumps({"text": text}) for text in texts]
+    lines[5000] = ""  # null
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    printed = []
+    for n_threads in ("1", "3"):
+        words = ["predict", str(tmp_path / "m"), str(tmp_path / "rows.jsonl"), "--json"]
+        assert 0 == main([*words, "--thread", n_threads])
+        printed.append(capsys.readouterr().out.splitlines())
+    assert printed[0] == printed[1]
+    assert 25_000 == len(printed[0])
+    assert [5000] == [i for i, line in enumerate(printed[0]) if line == "null"]
+
+
+@given(st.lists(st.integers(0, 30), max_size=9), st.integers(1, 20))
+def test_batches_are_as_large_as_they_may_be_and_no_larger(sizes, size):
+    """Texts that came many at once are cut, so that memory is bounded by the batch."""
+    numbers = iter(range(1000))
+    pieces = [[str(next(numbers)) for _ in range(n)] for n in sizes]
+    rows = [Texts.of(piece) if piece else Row("f", 1, None) for piece in pieces]
+    expected = [text for piece in pieces for text in (piece or [None])]
+    found = []
+    for batch in _batches(rows, size):
+        inputs = [text for row in batch for text in (row if isinstance(row, Texts) else [None])]
+        found += [inputs]
+    assert expected == [text for inputs in found for text in inputs]
+    assert all(len(inputs) == size for inputs in found[:-1])
+    assert all(0 < len(inputs) <= size for inputs in found)
 
 
 @pytest.mark.parametrize("stored", [True, False])

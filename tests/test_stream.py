@@ -27,11 +27,14 @@ from eitheror.training import (
     fit_files,
     stream_store,
 )
-from eitheror.training.stream_budget import memory_limit
+from eitheror.training.embedding import EmbeddingTrainer
+from eitheror.training.options import resolve
+from eitheror.training.stream_budget import memory_limit, model_bytes
 from eitheror.training.stream_cache import building
 
 CLASSES = ["bread", "fish", "sweet"]
 EMBEDDING = TrainOptions(features="embedding", dim=6, epochs=3)
+HALVES = TrainOptions(features="embedding", dim=440, epochs=3)  # two threads share each text
 LINEAR = TrainOptions(features="tfidf", epochs=3)
 TREE = TrainOptions(loss="hs", dim=6, epochs=3)
 
@@ -105,7 +108,9 @@ class Events(list):  # type: ignore[type-arg]
         return " ".join(event["message"] for event in self if event["event"] == "choice")
 
 
-@pytest.mark.parametrize("options", [EMBEDDING, LINEAR, TREE], ids=["embedding", "tfidf", "tree"])
+@pytest.mark.parametrize(
+    "options", [EMBEDDING, HALVES, LINEAR, TREE], ids=["embedding", "halves", "tfidf", "tree"]
+)
 def test_neither_memory_nor_threads_change_a_byte(data: Path, tmp_path: Path, options):
     """Every limit and number of threads gives the same model, with or without a cache."""
     models = []
@@ -305,6 +310,17 @@ def test_the_limit_is_a_size_from_256m_up():
         memory_limit("lots")
 
 
+def test_the_limit_counts_rows_with_their_padding():
+    """What a model is said to take holds the trainer's tables and a copy without the padding."""
+    for dim in (1, 16, 100, 129, 176, 200, 272, 300):
+        options = TrainOptions(features="embedding", dim=dim, epochs=1)
+        plan = resolve(options, "multiclass", text=True, n_samples=9)
+        bias = np.zeros(3, np.float32)
+        trainer = EmbeddingTrainer(1000, bias, plan, class_weight=None, n_jobs=1)
+        tables = trainer.embedding.nbytes + trainer.weight.nbytes
+        assert tables + 4 * 1003 * dim <= model_bytes(plan, 1000, 3, 0), dim
+
+
 def test_a_model_that_does_not_fit_says_its_size_and_what_helps(data: Path):
     """Before the passes, with features x dim and the options that make it smaller."""
     events = Events()
@@ -429,7 +445,7 @@ def test_held_out_rows_stop_training(data: Path, tmp_path: Path):
         fit_files(data, options)
 
 
-@pytest.mark.parametrize("options", [LINEAR, TREE], ids=["tfidf", "tree"])
+@pytest.mark.parametrize("options", [HALVES, LINEAR, TREE], ids=["halves", "tfidf", "tree"])
 def test_a_resumed_run_ends_in_the_same_bytes(data: Path, tmp_path: Path, options):
     """Stopped between passes and resumed, also with another limit, it is the undisturbed run."""
     expected = bytes_of(fit_files(data, options))

@@ -105,6 +105,22 @@ def test_threads_do_not_change_a_byte(options, monkeypatch):
         assert rows == other.transform(texts, n_jobs=n_jobs)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_room_for_a_very_long_text_is_given_back(n, monkeypatch):
+    """What a thread keeps from text to text is bounded, and the rows do not depend on it."""
+    options = OPTIONS[n]
+    texts = ["one short text", " ".join(f"word{i % 900}" for i in range(9000)), "one text"]
+    featurizer, rows = Featurizer.fit(texts, options)
+    monkeypatch.setattr(chunks, "_KEPT", 1 << 12)
+    monkeypatch.setattr("eitheror.text.featurizer._SMALL", 0)
+    for text, number in zip([*texts, texts[0]], [0, 1, 2, 0], strict=True):
+        assert rows.take([number]) == featurizer.transform([text])
+        room = chunks._Room.of(featurizer._scratch)
+        assert len(room.bytes(0)) <= 1 << 12
+        assert len(room.tokens(0)[0]) <= 1 << 12
+        assert len(room.table().keys) <= 1 << 12
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 def test_ngrams_of_a_long_text_are_those_of_plain_python(n):
     """Every n-gram of a text of many words is counted once, wherever its stretches are cut."""

@@ -390,28 +390,6 @@ def test_warm_start_goes_on(features: str) -> None:
         fit(rows, labels, TrainOptions(features=other), warm_start=first)
 
 
-@pytest.mark.parametrize(("loss", "lr"), [("softmax", 100.0), ("hs", 100.0), ("ova", 6.0)])
-def test_a_loss_far_above_that_of_a_guess_is_said_once(loss: str, lr: float) -> None:
-    """Steps that are much too long are named with a shorter one; the usual ones are not."""
-    rows, truth = texts(150)
-    labels = labels_for("multilabel" if loss == "ova" else "multiclass", truth)
-    options = TrainOptions(features="embedding", loss=loss, dim=10, epochs=3)
-    notes: list[str] = []
-
-    def listen(event: dict[str, Any]) -> None:
-        notes.extend([event["message"]] if event["event"] == "choice" else [])
-
-    fit(rows, labels, options, progress=listen)
-    assert [] == notes
-    far = replace(options, lr=lr)
-    with pytest.warns(UserWarning, match=f"too long.*lr={lr / 4:g}, --lr") as caught:
-        model = fit(rows, labels, far)
-    assert 1 == len(caught)
-    fit(rows, labels, far, progress=listen)
-    assert [str(caught[0].message)] == notes
-    assert model.options["history"][0]["loss"] > 3
-
-
 def test_resume_without_a_checkpoint_is_refused() -> None:
     """Nobody said where the state is: training anew without a word would be wrong."""
     with pytest.raises(ValueError, match="resume=True came without a checkpoint"):

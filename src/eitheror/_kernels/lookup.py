@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eitheror._kernels.common import EXACT, jit
 from eitheror._kernels.simd import prefetch
-from eitheror._kernels.tokens import _JOIN, _bucket, _mix
+from eitheror._kernels.tokens import JOIN, bucket_of, mixed
 
 __all__ = ["find_rows"]
 
@@ -46,7 +46,7 @@ def find_rows(
             n += np.uintp(1)
         # First where all words and n-grams of the row stand in the tables, then what stands there.
         for i in range(begin, end):
-            first = np.intp(_mix(hashes[np.uintp(i)]) & mask)
+            first = np.intp(mixed(hashes[np.uintp(i)]) & mask)
             prefetch(keys, first)
             prefetch(slots, first)
         last = n + np.uintp(end - begin)
@@ -54,15 +54,15 @@ def find_rows(
             for i in range(begin, end):
                 h = hashes[np.uintp(i)]
                 for j in range(i + 1, min(i + word_ngrams, end)):
-                    h = (h * _JOIN) ^ hashes[np.uintp(j)]
-                    bucket = _bucket(h, many)
+                    h = (h * JOIN) ^ hashes[np.uintp(j)]
+                    bucket = bucket_of(h, many)
                     prefetch(bucket_rows, np.intp(bucket))
                     indices[last] = bucket
                     last += np.uintp(1)
         grams = n + np.uintp(end - begin)
         for i in range(begin, end):
             h = hashes[np.uintp(i)]
-            place = np.uintp(_mix(h) & mask)
+            place = np.uintp(mixed(h) & mask)
             while slots[place] >= 0 and keys[place] != h:
                 place = np.uintp((np.uint64(place) + np.uint64(1)) & mask)
             if slots[place] >= 0:

@@ -17,12 +17,15 @@ from eitheror._kernels.common import EXACT, jit
 from eitheror._kernels.simd import load_word, prefetch
 
 __all__ = [
+    "JOIN",
+    "bucket_of",
     "combine",
     "copy_runs",
     "count",
     "fill",
     "fold",
     "intern",
+    "mixed",
     "scan",
     "subwords",
     "tally",
@@ -33,7 +36,7 @@ __all__ = [
 _BASIS = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 _SUBWORD_BASIS = np.uint64(0x84222325CBF29CE4)
-_JOIN = np.uint64(0x9E3779B97F4A7C15)
+JOIN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _S8 = np.uint64(8)
@@ -54,7 +57,7 @@ _part = jit(EXACT, part=True)
 
 
 @_part
-def _mix(h: Any) -> Any:
+def mixed(h: Any) -> Any:
     # MurmurHash3's 64-bit finaliser: every input bit reaches every output bit.
     h = (h ^ (h >> _S33)) * _MIX_1
     h = (h ^ (h >> _S33)) * _MIX_2
@@ -62,9 +65,9 @@ def _mix(h: Any) -> Any:
 
 
 @_part
-def _bucket(h: Any, n_buckets: Any) -> Any:
+def bucket_of(h: Any, n_buckets: Any) -> Any:
     # Multiply and shift instead of a division: the high half of (32 bits of hash) * n_buckets.
-    return np.uintp(((_mix(h) >> _S32) * n_buckets) >> _S32)
+    return np.uintp(((mixed(h) >> _S32) * n_buckets) >> _S32)
 
 
 @_jit
@@ -261,11 +264,11 @@ def intern(
     n = n_known
     last = len(hashes) - 1
     for i in range(begin, len(hashes)):
-        ahead = np.intp(_mix(hashes[np.uintp(min(i + _AHEAD, last))]) & mask)
+        ahead = np.intp(mixed(hashes[np.uintp(min(i + _AHEAD, last))]) & mask)
         prefetch(slots, ahead)
         prefetch(keys, ahead)
         h = hashes[np.uintp(i)]
-        place = np.uintp(_mix(h) & mask)
+        place = np.uintp(mixed(h) & mask)
         while slots[place] >= 0 and keys[place] != h:
             place = np.uintp((np.uint64(place) + np.uint64(1)) & mask)
         found = slots[place]
@@ -318,7 +321,7 @@ def subwords(
                         h = (h ^ np.uint64(data[np.uintp(base + pos)])) * _PRIME
                         pos += 1
                 if length >= shortest and not (length == 1 and (begin < 0 or begin == size)):
-                    buckets[n] = _bucket(h, many)
+                    buckets[n] = bucket_of(h, many)
                     n += np.uintp(1)
             begin += 1
             while begin < size and data[np.uintp(base + begin)] & 0xC0 == 0x80:
@@ -382,7 +385,7 @@ def _ngrams(
         h = hashes[np.uintp(ids[np.uintp(begin)])] if begin < end else _BASIS
         for i in range(begin + 1, min(stop + 1, end)):
             after = hashes[np.uintp(ids[np.uintp(i)])]
-            bucket = _bucket((h * _JOIN) ^ after, many)
+            bucket = bucket_of((h * JOIN) ^ after, many)
             prefetch(table, np.intp(bucket))
             out[n] = bucket
             n += np.uintp(1)
@@ -391,8 +394,8 @@ def _ngrams(
     for i in range(begin, stop):
         h = hashes[np.uintp(ids[np.uintp(i)])]
         for j in range(i + 1, min(i + word_ngrams, end)):
-            h = (h * _JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
-            bucket = _bucket(h, many)
+            h = (h * JOIN) ^ hashes[np.uintp(ids[np.uintp(j)])]
+            bucket = bucket_of(h, many)
             prefetch(table, np.intp(bucket))
             out[n] = bucket
             n += np.uintp(1)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["answer", "ranked_columns"]
 
 _ROWS = 8192  # a thread
+_THREADS = 64  # beyond which a batch does not grow
 _PIPED = 4096  # answered at a time where another program may be waiting
+_BLOCK = 4096  # rows that a model works on at a time
 _CELLS = 1 << 25  # probabilities in memory at a time
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -56,13 +58,16 @@ def answer(
     if top is not None and not as_json:
         raise ValueError("--top says how many probabilities --json shows; add --json")
     fitted = eo.load(model)
-    # a pipe is answered line by line, and numbers come as rows
+    # a pipe is answered as lines come, and numbers come as rows
     quick = fitted.featurizer is not None and file != "-"
     read = files.iter_inputs if quick else files.iter_rows
     rows = read(file, unlabelled=True, **keywords_for(fitted, keywords))
     searches = fitted.searches and (top is not None or not as_json)
-    size = _ROWS * n_threads(thread or -1)
+    # The last digits depend on which rows a block holds: batches are whole blocks, so that these
+    # are the same on any number of threads; of numbers, which rows are sparse, so batches are, too.
+    size = _ROWS * min(n_threads(thread or -1), _THREADS) if quick else _ROWS
     size = size if searches else max(1, min(size, _CELLS // len(fitted.classes)))
+    size -= size % _BLOCK if size > _BLOCK else 0
     if file == "-":
         size = 1 if sys.stdin.isatty() else min(_PIPED, size)
     skipped = 0
@@ -80,15 +85,18 @@ def answer(
 
 
 def _batches(rows: Iterable[Row | Texts], size: int) -> Iterator[list[Row | Texts]]:
-    """Gather at least `size` rows, the last time those that are left."""
+    """Gather `size` rows, the last time those that are left."""
     from eitheror.text import Texts
 
     batch: list[Row | Texts] = []
     n = 0
     for piece in rows:
+        while isinstance(piece, Texts) and n + len(piece) > size:
+            yield [*batch, piece[: size - n]]
+            batch, n, piece = [], 0, piece[size - n :]
         batch.append(piece)
         n += len(piece) if isinstance(piece, Texts) else 1
-        if n >= size:
+        if n == size:
             yield batch
             batch, n = [], 0
     if batch:
@@ -128,18 +136,21 @@ def _input(model: Model, row: Row, skip_bad: bool) -> Any:
 
 def _lines(model: Model, inputs: Sequence[Any], as_json: bool, top: int | None, n_jobs: int) -> str:
     """Return one line a row; `null` for a row that could not be read."""
-    good = inputs
+    good, texts = inputs, model.featurizer is not None
     if isinstance(inputs, list):  # else texts, read many at once
-        good = [item for item in inputs if item is not None]
+        # An empty text stands in for one that is missing, which leaves the blocks as they are.
+        good = [item or "" if texts else item for item in inputs if texts or item is not None]
     if not good:
         return "null\n" * len(inputs)
     if as_json:
         lines = _json_lines(model, inputs_of(model, good), top, n_jobs)
     else:
         lines = _plain_lines(model, inputs_of(model, good), n_jobs)
-    if len(good) < len(inputs):
-        decided = iter(lines)
-        lines = ["null" if item is None else next(decided) for item in inputs]
+    if isinstance(inputs, list):
+        left = iter(lines)
+        lines = [next(left) if texts or item is not None else "" for item in inputs]
+        pairs = zip(inputs, lines, strict=True)
+        lines = ["null" if item is None else line for item, line in pairs]
     return "\n".join([*lines, ""])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -210,7 +211,7 @@ class Model:
         rows, columns = np.nonzero(chosen)
         names = [self.classes[column] for column in columns.tolist()]
         ends = np.cumsum(np.bincount(rows, minlength=len(chosen))).tolist()
-        return [names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return [names[start:end] for start, end in pairwise([0, *ends])]
 
     def predict_top(
         self, inputs: Inputs, k: int = 1, n_jobs: int = 1

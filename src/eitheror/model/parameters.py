@@ -266,7 +266,7 @@ def parameters_from_tensors(
         check_names(tensors, {"embedding", "weight", "bias"}, set())
         if n_features is None:
             n_features = len(tensors["embedding"])
-        dim = tensors["weight"].shape[-1]
+        dim = tensors["weight"].shape[-1] if tensors["weight"].ndim else 0
         check_array(tensors, "embedding", np.float32, (n_features, dim))
         check_array(tensors, "weight", np.float32, (n_classes, dim))
         check_array(tensors, "bias", np.float32, (n_classes,))
@@ -276,7 +276,8 @@ def parameters_from_tensors(
     needed = {"bias"} | (sparse if is_sparse else {"weight"})
     check_names(tensors, needed, {"mean", "scale", "unit_rows"})
     if n_features is None:
-        n_features = len(tensors["weight.indptr"]) - 1 if is_sparse else len(tensors["weight"])
+        by_feature = np.atleast_1d(tensors["weight.indptr" if is_sparse else "weight"])
+        n_features = len(by_feature) - is_sparse
     check_array(tensors, "bias", np.float32, (n_classes,))
     for name in {"mean", "scale"} & set(tensors):
         check_array(tensors, name, np.float64, (n_features,))

@@ -37,6 +37,8 @@ _RANKS = {name: rank for rank, name in enumerate(_KINDS)}
 _DTYPES = {kind: name for name, kind in _KINDS.items()}
 
 _PART = 1 << 22  # bytes that are read and hashed at a time
+_MOST_SIDES = 32  # of an array of NumPy 1
+_MOST_NUMBERS = 1 << 60
 
 _T = TypeVar("_T")
 _Entry = tuple[str, list[int], int, int]
@@ -252,8 +254,8 @@ def _read_files(folder: Path, make: Callable[[dict[str, Any], dict[str, NDArray[
 
     # The hash takes as long as all the rest, and leaves Python: they go side by side.
     thread = Thread(target=hash_all)
-    thread.start()
     try:
+        thread.start()
         data = _read_bytes(file, config.get("tensors_bytes"), parts)
     finally:
         parts.put(None)
@@ -322,8 +324,9 @@ def _check_size(file: Path, size: int, expected: Any) -> None:
 def _memory(size: int) -> memoryview:
     """Return memory whose pages are all there: to be given them one by one takes twice as long."""
     flags = {}
-    if hasattr(mmap, "MAP_POPULATE"):  # Linux
-        flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE}
+    if hasattr(mmap, "MAP_PRIVATE"):  # not shared with processes that are forked later
+        there = getattr(mmap, "MAP_POPULATE", 0)  # Linux
+        flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | there}
     return memoryview(mmap.mmap(-1, max(size, 1), **flags))[:size]
 
 
@@ -343,6 +346,8 @@ def _arrays(file: Path, data: NDArray[np.uint8], described: Any) -> dict[str, ND
                 f"{file}: {name}: {_described(found)} came; "
                 f"{_described(described.get(name))} was expected"
             )
+        if code not in _DTYPES:
+            raise ValueError(f"{file}: {name}: {code} is no type of the arrays of a model")
         part = data[start + begin : start + end].view(_DTYPES[code]).reshape(shape)
         arrays[name] = np.require(part, requirements="A")  # others than ours may not align them
     return arrays
@@ -371,9 +376,13 @@ def _header(file: Path, data: NDArray[np.uint8]) -> tuple[int, dict[str, _Entry]
 
 def _entry(dtype: str, shape: list[int], data_offsets: list[int]) -> _Entry:
     begin, end = data_offsets
+    if type(shape) is not list or len(shape) > _MOST_SIDES:
+        raise ValueError(f"shape {shape!r:.80}")
     if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
         raise ValueError("a length below 0")
     size = np.dtype(_DTYPES[dtype]).itemsize if dtype in _DTYPES else 0
+    if math.prod(max(side, 1) for side in shape) >= _MOST_NUMBERS:  # beside a side of 0
+        raise ValueError(f"shape {shape!r:.80}")
     if end < begin or (size and math.prod(shape) * size != end - begin):
         raise ValueError(f"{end - begin} bytes for an array of shape {shape}")
     return dtype, shape, begin, end
@@ -412,7 +421,7 @@ def _check_replaceable(folder: Path) -> None:
         others = [folder.name]
     else:
         others = sorted({entry.name for entry in folder.iterdir()} - {_CONFIG, _TENSORS})
-        if folder.suffix == ".new":  # left by a writer that was killed inside safetensors
+        if folder.suffix == ".new":  # left by an earlier version, killed inside safetensors
             others = [name for name in others if not name.startswith(".tmp")]
     if others:
         raise FileExistsError(

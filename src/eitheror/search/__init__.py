@@ -30,6 +30,7 @@ from eitheror.training.checks import (
     check_valid,
 )
 from eitheror.training.folds import content_keys, deal_folds
+from eitheror.training.priors import mean_tags
 
 __all__ = ["SearchResult", "Trial", "tune_hyperparameters"]
 
@@ -138,6 +139,7 @@ def tune_hyperparameters(
         len(dealt.train.labels),
         losses_for(dealt.train.labels, text=text),
         balance=metric.endswith("macro"),
+        n_tags=_mean_tags(dealt.train),
     )
     keys = content_keys(dealt.selection.inputs)
     folds = deal_folds(dealt.selection.labels, min(3, len(np.unique(keys))), keys=keys, rng=rng)
@@ -145,6 +147,11 @@ def tune_hyperparameters(
     return run_search(
         dealt, space, judge, limits, n_jobs=n_jobs, seed=random_state, progress=progress
     )
+
+
+def _mean_tags(rows: Data) -> float:
+    weight = np.ones(len(rows.labels)) if rows.weight is None else rows.weight
+    return mean_tags(rows.labels.sparse(), weight.astype(np.float32))
 
 
 def _limits(budget: float | None, n_trials: int | None) -> Limits:

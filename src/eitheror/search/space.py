@@ -84,6 +84,8 @@ class Space:
     losses : tuple of str
     balance : bool
         Whether "every class counts the same" is among the choices: it serves macro scores.
+    n_tags : float
+        Mean number of true tags a row, on which default rates depend.
     """
 
     given: TrainOptions
@@ -92,11 +94,12 @@ class Space:
     n_samples: int
     losses: tuple[str, ...]
     balance: bool
+    n_tags: float = 1.0
 
     def resolved(self, options: TrainOptions, n_samples: int | None = None) -> TrainOptions:
         """Return options with everything filled in, for so many rows."""
         n = self.n_samples if n_samples is None else n_samples
-        return resolve(options, self.task, text=self.text, n_samples=n)
+        return resolve(options, self.task, text=self.text, n_samples=n, n_tags=self.n_tags)
 
     def suggest(self, trial: Any) -> TrainOptions:
         """Ask an Optuna trial for every open option."""

@@ -53,6 +53,7 @@ MAX_WORD_BYTES = 1000  # longer ones (base64, a broken file) get no row of their
 _CHUNK = 1 << 20  # characters
 _LARGE_PAGE = 1 << 21
 _SLAB = 1 << 20  # numbers
+_KEPT = 1 << 23  # bytes of a chunk, tokens or places of a table: room for more is given back
 _BEHIND = 8  # bytes that the scanner may read behind the text
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _LARGE_TABLE = 1 << 19
@@ -161,7 +162,7 @@ class _Room:
     """What one thread works in, kept from chunk to chunk: fresh pages cost more than the work."""
 
     def __init__(self) -> None:
-        self.table = Table()
+        self._table = Table()
         self._ids = np.empty(0, dtype=np.int32)
         self._bytes = np.empty(0, dtype=np.uint8)
         self._tokens: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
@@ -174,21 +175,29 @@ class _Room:
             room = scratch.room = cls()
         return room
 
+    def table(self) -> Table:
+        """Return a table that knows nothing."""
+        if len(self._table.keys) > _KEPT:
+            self._table = Table()
+        self._table.clear()
+        return self._table
+
     def bytes(self, n: int) -> NDArray[np.uint8]:
         """Return room for n bytes."""
+        if n > _KEPT:
+            return _returnable(n, np.uint8)
         if len(self._bytes) < n:
             self._bytes = _returnable(n, np.uint8)
         return self._bytes
 
     def tokens(self, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return room for starts, ends and hashes; pages that no token reaches are not backed."""
-        if self._tokens is None or len(self._tokens[0]) < n:
-            self._tokens = (
-                _returnable(n, np.int64),
-                _returnable(n, np.int64),
-                _returnable(n, np.uint64),
-            )
-        return self._tokens
+        if self._tokens is not None and len(self._tokens[0]) >= n:
+            return self._tokens
+        made = _returnable(n, np.int64), _returnable(n, np.int64), _returnable(n, np.uint64)
+        if n <= _KEPT:
+            self._tokens = made
+        return made
 
     def ids(self, n: int) -> NDArray[np.int32]:
         """Return n numbers that are never handed out again; those of some chunks lie together."""
@@ -219,8 +228,7 @@ def read_chunk(raw: RawChunk, options: TextOptions, scratch: local) -> Chunk:
     """Tokenise the rows of a chunk and number its words by first occurrence."""
     tokens, room = native("tokens"), _Room.of(scratch)
     data, starts, stops, hashes, token_ends = scan_chunk(raw, options, scratch)
-    room.table.clear()
-    ids, firsts = room.table.add(hashes, room.ids(len(hashes)))
+    ids, firsts = room.table().add(hashes, room.ids(len(hashes)))
     counts = np.zeros(len(firsts), dtype=np.int64)
     tokens.tally(ids, counts)
     starts = starts[firsts]
@@ -500,7 +508,7 @@ def n_threads(n_jobs: int) -> int:
 
 def in_threads(work: Callable[[_T], _R], items: Sequence[_T], n_jobs: int) -> list[_R]:
     """Results of `work` on each item, in order, from at most `n_jobs` threads."""
-    if n_jobs == 1 or len(items) == 1:
+    if n_jobs == 1 or len(items) <= 1:
         return [work(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor  # not for a few lines
 

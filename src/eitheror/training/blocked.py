@@ -6,6 +6,7 @@ share out its rows and then its classes: the result is the same.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +26,11 @@ __all__ = ["BlockedTrainer"]
 # Rows of a block: more of them save little, and steps that many rows share lead further astray,
 # plain ones first.
 _BLOCK = {"sgd": 8, "adagrad": 16}
+
+# Threads that had less of their time than this waited for each other more than they worked: on a
+# machine that is busy otherwise a meeting takes milliseconds. One goes on alone for so many calls.
+_BUSY = 0.5
+_ALONE = 8
 
 _NEVER = -3.0e38  # logit of a class that is padding
 
@@ -48,7 +54,8 @@ class BlockedTrainer:
     class_weight : float32 array of shape (n_classes,) or None
         Factor of each class's gradient.
     n_jobs : int
-        Threads; the result does not depend on them.
+        Threads at most; the result does not depend on them. One makes the work of all for a while
+        where the machine did not let them run side by side.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class BlockedTrainer:
     ) -> None:
         self.options = options
         self.n_jobs = n_jobs
+        self._alone = 0
         self.code = CODES[options.loss]
         assert options.dim is not None
         assert options.optimizer is not None
@@ -95,25 +103,30 @@ class BlockedTrainer:
         """`blocked_epoch` with these arguments, of which each thread makes its part."""
         kernel = native("blocked").blocked_epoch
         words = meeting_words()
-        n_threads = min(self.n_jobs, GROUPS)
+        n_threads = 1 if self._alone else min(self.n_jobs, GROUPS)
 
-        def run(thread: int) -> float:
+        def run(thread: int) -> tuple[float, float]:
+            start, ran = time.perf_counter(), time.thread_time()
             try:
                 total: float = kernel(*arguments, words, thread, n_threads)
             except BaseException:
                 words[FAILED] = 1
                 raise
-            return total
+            ran = time.thread_time() - ran
+            return total, ran / max(time.perf_counter() - start, 1e-9)
 
         if n_threads == 1:
-            return run(0)
+            self._alone = max(0, self._alone - 1)
+            return run(0)[0]
+        kernel(arguments[0][:0], *arguments[1:], words, 0, 1)  # it is loaded before clocks start
         with ThreadPoolExecutor(n_threads) as pool:
             try:
-                first, *_ = pool.map(run, range(n_threads))
-                return first
+                totals, shares = zip(*pool.map(run, range(n_threads)), strict=True)
             except BaseException:  # Ctrl-C, say: nobody is to wait for a thread that never comes
                 words[FAILED] = 1
                 raise
+        self._alone = _ALONE if min(shares) < _BUSY else 0
+        return float(totals[0])
 
     def loss(self, examples: Examples, order: NDArray[np.int64]) -> float:
         """Weighted sum of the statement losses of the rows of `order`."""

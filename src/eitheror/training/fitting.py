@@ -44,7 +44,7 @@ from eitheror.training.continuing import (
 from eitheror.training.examples import Examples
 from eitheror.training.loop import pieces_of, run_epochs
 from eitheror.training.options import TREE, TrainOptions, model_loss, resolve, text_options
-from eitheror.training.priors import apply_class_weight, class_prior
+from eitheror.training.priors import apply_class_weight, class_prior, mean_tags
 
 __all__ = ["MAX_WEIGHTS", "SEPARABLE", "bias_of_prior", "fit", "make_trainer", "start_bias"]
 
@@ -173,6 +173,7 @@ class _Job:
         self.start: Start | None = None
         self.replay = replay
         self.vectors = vectors
+        self.n_tags = 1.0
 
     def run(
         self,
@@ -196,6 +197,8 @@ class _Job:
         targets = labels.sparse().full_sets_unknown()
         check_targets(labels, targets, plan.loss)
         check_speaking(targets, weight)
+        self.n_tags = mean_tags(targets, weight)
+        plan = self._resolved(given, labels.task, n_new)
         _tell_idle(targets, plan.loss, self.progress)
         watched = None
         if valid is not None:
@@ -267,6 +270,9 @@ class _Job:
             parameters=LinearParameters(solved.weight, solved.bias),
         )
 
+    def _resolved(self, given: TrainOptions, task: str, n_samples: int) -> TrainOptions:
+        return resolve(given, task, text=True, n_samples=n_samples, n_tags=self.n_tags)
+
     def _say(self, message: str) -> None:
         if self.progress is not None:
             self.progress({"event": "choice", "message": message})
@@ -303,11 +309,8 @@ class _Job:
                 "tags optimizer='newton'"
             )
         self._say(f"{size} are too many for a linear model: averaged embeddings are trained")
-        plan = resolve(
-            replace(given, features="embedding"),
-            LOSSES[plan.loss].task,
-            text=True,
-            n_samples=len(texts),
+        plan = self._resolved(
+            replace(given, features="embedding"), LOSSES[plan.loss].task, len(texts)
         )
         featurizer, rows = Featurizer.fit(texts, text_options(plan), self.n_jobs)
         return featurizer, rows, plan

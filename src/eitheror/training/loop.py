@@ -26,8 +26,9 @@ from eitheror.training.stream_pace import Pace
 
 __all__ = ["Trainer", "TrainingDivergedError", "pieces_of", "run_epochs"]
 
-# A mean loss so far above the usual one comes from steps that are too long, not from hard rows.
-_FAR, _MARGIN = 2.0, 0.5
+# A mean loss so far above the usual one, and that stays there, comes from steps that are too long;
+# one as far as `_WILD` does at once. Between them training recovers from a bad start by itself.
+_FAR, _WILD, _MARGIN = 2.0, 20.0, 0.5
 _PIECE = 4_000_000  # features of the rows that are visited in one go: a second, more or less
 
 Progress = Callable[[dict[str, Any]], None]
@@ -96,10 +97,14 @@ class _Watch:
     options: TrainOptions
     progress: Progress | None
     told: bool = False
+    before: float = math.inf  # loss of the last pass, if it was far off
 
-    def look(self, loss: float, usual: float) -> None:
-        """Compare the loss of an epoch with the lowest one that is known."""
-        if self.told or loss <= _FAR * usual + _MARGIN:
+    def look(self, loss: float, usual: float, *, last: bool) -> None:
+        """Compare the loss of an epoch, maybe the last one, with the lowest one that is known."""
+        far = loss > _FAR * usual + _MARGIN
+        stays = far and (last or loss >= self.before or loss > _WILD * usual + _MARGIN)
+        self.before = loss if far else math.inf
+        if self.told or not stays:
             return
         self.told = True
         message = (
@@ -207,10 +212,10 @@ def run_epochs(
             watched = valid.speaking()
             entry["valid_loss"] = _mean(trainer.loss(valid, watched), valid, watched, options)
             _keep_best(run, trainer, entry["valid_loss"], options.patience)
-        watch.look(entry["loss"], usual)
+        run.finished = run.finished or run.epoch == options.epochs
+        watch.look(entry["loss"], usual, last=run.finished)
         usual = min(usual, entry["loss"])
         run.history.append(entry)
-        run.finished = run.finished or run.epoch == options.epochs
         keeper.after_epoch(run)
         if progress is not None:
             progress({"event": "epoch", "epochs": options.epochs, **entry, "epoch": run.epoch})

@@ -99,6 +99,10 @@ _PACE = {  # (features, family of the loss, optimizer) -> epochs, lr
     ("embedding", "tree", "adagrad"): (5, 0.5),
     ("embedding", "pick", "adagrad"): (5, 0.3),
 }
+# Losses that add up what each true tag of a row asks of its embeddings, and how many tags the rates
+# above are for: with more of them plain steps add up and diverge.
+_ADDED_UP = ("ova", "pal")
+_USUAL_TAGS = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class TrainOptions:
     epochs : int, optional
         Passes over the rows.
     lr : float, optional
-        Learning rate at the start; it falls linearly to 0.
+        Learning rate at the start; it falls linearly to 0. What is chosen for embeddings of tags is
+        less where a row has more than 4 true tags, by the factor 4 / (their mean number).
     dim : int, optional
         Width of the embeddings.
     word_ngrams, char_ngrams, bucket, min_count, ngram_min_count, lowercase
@@ -334,7 +339,12 @@ def learning_rates(options: TrainOptions, epoch: int) -> tuple[float, float]:
 
 
 def resolve(
-    options: TrainOptions, task: str, *, text: bool, n_samples: int = _MANY_ROWS
+    options: TrainOptions,
+    task: str,
+    *,
+    text: bool,
+    n_samples: int = _MANY_ROWS,
+    n_tags: float = 1.0,
 ) -> TrainOptions:
     """Fill in what the options leave open, for a task and a kind of input.
 
@@ -346,6 +356,8 @@ def resolve(
         Whether the inputs are texts (else a table of numbers).
     n_samples : int
         Number of rows: few are passed over more often.
+    n_tags : float
+        Mean number of true tags a row: many make plain steps of embeddings shorter.
 
     Returns
     -------
@@ -387,7 +399,10 @@ def resolve(
     if optimizer == "newton":
         del defaults["l2"]
     else:
-        epochs, defaults["lr"] = _PACE[features, family, optimizer]
+        epochs, lr = _PACE[features, family, optimizer]
+        if loss in _ADDED_UP and (features, optimizer) == ("embedding", "sgd"):
+            lr = float(f"{lr * min(1.0, _USUAL_TAGS / max(n_tags, 1.0)):.3g}")
+        defaults["lr"] = lr
         defaults["epochs"] = min(4 * epochs, max(epochs, epochs * _MANY_ROWS // max(n_samples, 1)))
     if features == "embedding" and options.l2:
         raise ValueError("l2 is for linear models (features='tfidf' or 'numeric'); leave it out")

@@ -43,7 +43,8 @@ def halve(rows: Rows) -> NDArray[np.int32]:
     """Put the features of the first half first in each row, in place; return how many they are.
 
     The cut is a number of a feature, taken from some of the rows; the order of a row's features
-    has no part in it, so rows that are halved again stay as they are.
+    has no part in it, so rows that are halved again stay as they are. Values of features would
+    stay where they are: these are rows of averages, which have none.
 
     Examples
     --------
@@ -57,8 +58,10 @@ def halve(rows: Rows) -> NDArray[np.int32]:
     lengths = np.diff(rows.indptr)
     sample = range(0, len(lengths), -(-len(lengths) // _SAMPLE))
     seen = np.concatenate([rows.indices[rows.indptr[i] : rows.indptr[i + 1]] for i in sample])
-    place = int(len(seen) * _BELOW)
-    cut = int(np.partition(seen, place)[place]) // _ALIGNED * _ALIGNED if len(seen) else 0
+    place, cut = int(len(seen) * _BELOW), 0
+    if len(seen):
+        seen.partition(place)
+        cut = int(seen[place]) // _ALIGNED * _ALIGNED
     middle = np.empty(len(lengths), np.int32)
     room = np.empty(int(lengths.max(initial=0)), np.int32)
     native("halves").arrange(rows.indptr, rows.indices, cut, middle, room)

@@ -16,7 +16,7 @@ from eitheror.labels import EVIDENCE, UNKNOWN, Labels, SparseTargets
 from eitheror.labels._sparse import row_of_entries
 from eitheror.training.weights import balanced_or_given, row_weights
 
-__all__ = ["apply_class_weight", "class_prior", "prior_sums"]
+__all__ = ["apply_class_weight", "class_prior", "mean_tags", "prior_sums"]
 
 Floats = NDArray[np.float32]
 
@@ -65,6 +65,23 @@ def class_prior(targets: SparseTargets, weight: Floats) -> NDArray[np.float64]:
     """
     mass, known = prior_sums(targets, weight)
     return np.asarray((mass + 0.5) / (known + 1.0))
+
+
+def mean_tags(targets: SparseTargets, weight: Floats) -> float:
+    """Return how many tags are true in a row that says something, on average; 1 of one class.
+
+    Examples
+    --------
+    >>> from eitheror.labels import tags, unknown
+    >>> targets = Labels([tags("a", "b"), tags("a"), unknown]).sparse()
+    >>> mean_tags(targets, np.ones(3, np.float32))
+    1.5
+    """
+    if targets.task == "multiclass":
+        return 1.0
+    true, _ = prior_sums(targets, weight)
+    said = float(weight[targets.mode != UNKNOWN].sum(dtype=np.float64))
+    return float(true.sum()) / max(said, 1e-30)
 
 
 def prior_sums(

@@ -230,8 +230,8 @@ class _Job:
             }
         )
 
-    def _plan(self, task: str, n_rows: int) -> TrainOptions:
-        return resolve(self.options, task, text=True, n_samples=n_rows)
+    def _plan(self, task: str, n_rows: int, n_tags: float = 1.0) -> TrainOptions:
+        return resolve(self.options, task, text=True, n_samples=n_rows, n_tags=n_tags)
 
     def _check_size(
         self, featurizer: Featurizer, classes: list[Any], task: str, rows: int = 0
@@ -264,7 +264,8 @@ class _Job:
         """Train on the rows of the cache."""
         facts = cache.facts
         classes, task = facts["classes"], facts["task"]
-        plan = self._plan(task, facts["n_rows"])
+        n_tags = cache.index["sum.true"].sum() / max(cache.index["weight"].sum(), 1e-30)
+        plan = self._plan(task, facts["n_rows"], float(n_tags))
         self._check_rows(cache, plan)
         watched = self._watched(valid, cache, plan)
         pieces = Pieces(cache, self._class_weight(cache, plan), plan.loss)

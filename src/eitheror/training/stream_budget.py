@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from eitheror._kernels.arrays import layout
 from eitheror.training.options import TREE, TrainOptions
 
 __all__ = ["SMALLEST", "Budget", "MemoryLimitError", "memory_limit", "model_bytes"]
@@ -133,7 +134,7 @@ def model_bytes(
     """
     if plan.features == "embedding":
         assert plan.dim is not None
-        width = -(-plan.dim // 16) * 16
+        width = layout(plan.dim)[1]
         parameters = 4 * (n_features + n_classes) * width
         written = 4 * (n_features + n_classes) * plan.dim
     else:
