@@ -288,6 +288,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background of a script, its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (tmp_path / "m.checkpoint" / "state.safetensors").exists():
         with pytest.raises(subprocess.TimeoutExpired):  # it is still training
