@@ -26,7 +26,6 @@ __all__ = ["answer", "ranked_columns"]
 _ROWS = 8192  # a thread
 _THREADS = 64  # beyond which a batch does not grow
 _PIPED = 4096  # answered at a time where another program may be waiting
-_BLOCK = 4096  # rows that a model works on at a time
 _CELLS = 1 << 25  # probabilities in memory at a time
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -53,6 +52,7 @@ def answer(
     import eitheror as eo
     from eitheror import files
     from eitheror.files import Row
+    from eitheror.model.fitted import BLOCK_ROWS
     from eitheror.text.chunks import n_threads
 
     if top is not None and not as_json:
@@ -67,7 +67,7 @@ def answer(
     # are the same on any number of threads; of numbers, which rows are sparse, so batches are, too.
     size = _ROWS * min(n_threads(thread or -1), _THREADS) if quick else _ROWS
     size = size if searches else max(1, min(size, _CELLS // len(fitted.classes)))
-    size -= size % _BLOCK if size > _BLOCK else 0
+    size -= size % BLOCK_ROWS if size > BLOCK_ROWS else 0
     if file == "-":
         size = 1 if sys.stdin.isatty() else min(_PIPED, size)
     skipped = 0

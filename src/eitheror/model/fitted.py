@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from eitheror.decide import Rule
     from eitheror.model.parameters import Parameters
 
-__all__ = ["Model", "load"]
+__all__ = ["BLOCK_ROWS", "Model", "load"]
 
 
-_BLOCK = 4096  # rows that are featurised and multiplied at a time
+BLOCK_ROWS = 4096
+"""Rows that are featurised and multiplied at a time; last digits depend on which they are."""
 _TASKS = ("multiclass", "multilabel")
 _FAMILIES = (
     "linear", "embedding", "huffman", "linear-coded", "embedding-coded", "huffman-coded",
@@ -333,8 +334,8 @@ class Model:
             rows = inputs
         else:
             rows = _texts(inputs)
-        starts = range(0, max(len(rows), 1), _BLOCK)
-        blocks = [slice(start, min(start + _BLOCK, len(rows))) for start in starts]
+        starts = range(0, max(len(rows), 1), BLOCK_ROWS)
+        blocks = [slice(start, min(start + BLOCK_ROWS, len(rows))) for start in starts]
         return blocks, partial(self._logits, rows)
 
     def _logits(self, inputs: Any, block: slice) -> NDArray[np.float32]:

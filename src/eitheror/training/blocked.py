@@ -6,8 +6,8 @@ share out its rows and then its classes: the result is the same.
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from eitheror.model import EmbeddingParameters
 from eitheror.training.embedding import ADAGRAD_START, random_embedding, unpadded
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
+from eitheror.training.pair import with_share
 
 __all__ = ["BlockedTrainer"]
 
@@ -106,14 +107,11 @@ class BlockedTrainer:
         n_threads = 1 if self._alone else min(self.n_jobs, GROUPS)
 
         def run(thread: int) -> tuple[float, float]:
-            start, ran = time.perf_counter(), time.thread_time()
             try:
-                total: float = kernel(*arguments, words, thread, n_threads)
+                return with_share(partial(kernel, *arguments, words, thread, n_threads))
             except BaseException:
                 words[FAILED] = 1
                 raise
-            ran = time.thread_time() - ran
-            return total, ran / max(time.perf_counter() - start, 1e-9)
 
         if n_threads == 1:
             self._alone = max(0, self._alone - 1)

@@ -8,7 +8,6 @@ are padded with zeros to the vector size, and padding stays zero by itself.
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -34,7 +33,7 @@ from eitheror._kernels.native import native
 from eitheror.model import EmbeddingParameters
 from eitheror.training.examples import Examples
 from eitheror.training.options import TrainOptions, learning_rates
-from eitheror.training.pair import Pace, halve, halves_pay
+from eitheror.training.pair import Pace, halve, halves_pay, with_share
 
 __all__ = ["ADAGRAD_START", "EmbeddingTrainer", "random_embedding", "unpadded"]
 
@@ -201,15 +200,12 @@ class EmbeddingTrainer:
         slots = meeting_place(self.dim, self.embedding.shape[1])
 
         def half(thread: int, outputs: _Outputs) -> tuple[float, float]:
-            start, ran = time.perf_counter(), time.thread_time()
             own = stretch._replace(thread=thread, slots=slots)
             try:
-                loss = work(0, outputs, self._alone()[2], own)
+                return with_share(partial(work, 0, outputs, self._alone()[2], own))
             except BaseException:
                 slots[-1] = 1.0  # or the other would wait forever
                 raise
-            ran = time.thread_time() - ran
-            return loss, ran / max(time.perf_counter() - start, 1e-9)
 
         outputs = self.weight, self.bias, self.weight_squares
         try:

@@ -9,6 +9,8 @@ and a single thread would be faster.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from eitheror._kernels.native import native
 from eitheror._kernels.rows import Rows
 
-__all__ = ["Pace", "halve", "halves_pay"]
+__all__ = ["Pace", "halve", "halves_pay", "with_share"]
 
 _FEW_NUMBERS = 4000  # of a text's embeddings: with fewer, meeting takes what the halves save
 _SAMPLE = 1000  # texts that the cut is taken from
@@ -66,6 +68,21 @@ def halve(rows: Rows) -> NDArray[np.int32]:
     room = np.empty(int(lengths.max(initial=0)), np.int32)
     native("halves").arrange(rows.indptr, rows.indices, cut, middle, room)
     return middle
+
+
+def with_share(work: Callable[[], float]) -> tuple[float, float]:
+    """Return the value of `work()`, and the share of the time in which this thread ran.
+
+    Examples
+    --------
+    >>> value, share = with_share(lambda: 2.0)
+    >>> value
+    2.0
+    """
+    start, ran = time.perf_counter(), time.thread_time()
+    value = work()
+    ran = time.thread_time() - ran
+    return value, ran / max(time.perf_counter() - start, 1e-9)
 
 
 class Pace:
